@@ -1,0 +1,117 @@
+"""One call of the API: who calls, what for, and the parts of the service a handler may use."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from daemon.access import Access, Caller, guard
+from daemon.config import Config
+from daemon.documents import Documents
+from daemon.events import EventLog
+from daemon.identity import Executors
+from jobqueue.errors import RevisionConflictError
+from jobqueue.finish import Finisher
+from jobqueue.job import Job, Owner
+from jobqueue.queue import JobQueue
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Backend:
+    """What the API serves; made once by the composition root. `config` may be replaced while running."""
+
+    queue: JobQueue
+    finisher: Finisher
+    documents: Documents
+    events: EventLog
+    executors: Executors
+    config: Config
+    instance_id: str
+    started_at: float
+    is_stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a handler answers: a JSON document with a status."""
+
+    document: Mapping[str, Any] | None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> web.Response:
+        """As aiohttp wants it."""
+        body = b"" if self.document is None else json.dumps(self.document, separators=(",", ":")).encode()
+        return web.Response(body=body, status=self.status, headers=self.headers, content_type="application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Handed to a handler. Body and query are validated by the models of the route."""
+
+    backend: Backend
+    caller: Caller
+    access: Access
+    request: web.Request
+    parsed_body: BaseModel | None
+    parsed_query: BaseModel | None
+
+    @property
+    def guard(self) -> Callable[[Job], None]:
+        """The route's access rule and If-Match, to be judged on the job itself."""
+        may = guard(self.caller, self.access)
+        match = self.request.headers.get("If-Match")
+
+        def check(job: Job) -> None:
+            may(job)
+            check_revision(job, match)
+
+        return check
+
+    @property
+    def job_id(self) -> str:
+        """The job the path names."""
+        return self.request.match_info["id"]
+
+    @property
+    def index(self) -> int:
+        """The file the path names (the route takes digits only); what no list can have is clamped."""
+        return min(int(self.request.match_info["index"]), 2**31)
+
+    def body(self, model: type[M]) -> M:
+        """The body as the route's model."""
+        assert isinstance(self.parsed_body, model)  # noqa: S101 - the table and its handler belong together
+        return self.parsed_body
+
+    def query(self, model: type[M]) -> M:
+        """The query as the route's model."""
+        assert isinstance(self.parsed_query, model)  # noqa: S101 - as above
+        return self.parsed_query
+
+    async def job(self) -> Job:
+        """The job the path names, if the caller may see it. Raises NotFoundError, RefusedError."""
+        job = await self.backend.queue.job(self.job_id)
+        self.guard(job)
+        return job
+
+    async def as_owner(self, owner: Owner, work: Callable[[], T]) -> T:
+        """Run blocking `work` with the owner's rights."""
+        return await asyncio.get_running_loop().run_in_executor(self.backend.executors.of(owner), work)
+
+
+def check_revision(job: Job, match: str | None) -> None:
+    """If-Match (RFC 9110 §13.1.1) over the revision. Raises RevisionConflictError."""
+    if match is None or match.strip() == "*":
+        return
+    wanted = {tag.strip().removeprefix("W/").strip('"') for tag in match.split(",")}
+    if str(job.revision) not in wanted:
+        raise RevisionConflictError(
+            f"job {job.id} is at revision {job.revision}; read it again before changing it", revision=job.revision
+        )

@@ -1,0 +1,236 @@
+"""Jobs: create, list, show, set, and the calls that change their state."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+
+from aiohttp import web
+
+from daemon.access import Access, guard, uid_of
+from daemon.api.call import Call, Reply
+from daemon.api.names import check_destinations, check_remote_name, to_file
+from daemon.api.problem import field_error
+from daemon.api.properties import property_values
+from daemon.documents import Document
+from daemon.schema import (
+    CreateJob,
+    FileToAdd,
+    JobProperties,
+    JobQuery,
+    OneJobQuery,
+    ReplacePrefix,
+    WaitQuery,
+)
+from daemon.schema import (
+    Job as JobDocument,
+)
+from jobqueue.errors import RefusedError
+from jobqueue.job import File, Job, Owner, State
+from jobqueue.queue import NewJob
+from jobqueue.transaction import IdempotentRequest, Transaction
+from jobqueue.transaction import JobQuery as RowQuery
+
+PAGE = 500
+"""Jobs whose documents are made at a time: a long list needs no memory to speak of."""
+MAX_KEY = 255
+
+
+async def create(call: Call) -> Reply:
+    """POST /v1/jobs."""
+    body = call.body(CreateJob)
+    owner = call.caller.owner
+    files = await checked_files(call, owner, body.files or ())
+    properties = property_values(body)
+    job = await call.backend.queue.create(NewJob(owner, properties, files, body.resume), _idempotency(call))
+    return Reply(call.backend.documents.job(job, call.caller), 201, {"Location": f"/v1/jobs/{job.id}"})
+
+
+async def checked_files(call: Call, owner: Owner, wanted: Sequence[FileToAdd]) -> list[File]:
+    """The files as the queue takes them, their directories seen with the owner's rights. Raises RefusedError."""
+    files = [to_file(file, number) for number, file in enumerate(wanted)]
+    if files:
+        await call.as_owner(owner, lambda: check_destinations(files))
+    return files
+
+
+async def listing(call: Call) -> web.StreamResponse:
+    """GET /v1/jobs: streamed, so that ten thousand jobs take no more memory than a few hundred."""
+    query = call.query(JobQuery)
+    wanted, fields = _row_query(call, query), _fields(query)
+
+    def snapshot(tx: Transaction) -> tuple[Sequence[int], list[str], int]:
+        seen = tx.job_rows(wanted, None if query.limit is None else query.limit + 1)
+        gone = [] if query.changed_since is None else list(tx.removed_since(query.changed_since, wanted.owner_uid))
+        return seen, gone, tx.last_seq()
+
+    rows, removed, seq = await call.backend.queue.read(snapshot)
+    cursor = None
+    if query.limit is not None and len(rows) > query.limit:
+        rows = rows[: query.limit]
+        last = wanted.up_to_row or await call.backend.queue.read(lambda tx: (tx.job_rows(RowQuery()) or [0])[-1])
+        cursor = f"{rows[-1]}-{last}"
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(call.request)
+    await response.write(b'{"jobs":[')
+    separator = b""
+    async for page in _pages(call, rows, fields, include_files=query.include == "files"):
+        await response.write(separator + b",".join(page))
+        separator = b","
+    end: Document = {"next_cursor": cursor, "seq": seq}
+    if query.changed_since is not None:
+        end["removed"] = removed
+    await response.write(b"]," + json.dumps(end).encode()[1:])
+    await response.write_eof()
+    return response
+
+
+async def show(call: Call) -> Reply:
+    """GET /v1/jobs/{id}."""
+    job = await call.job()
+    document = call.backend.documents.job(job, call.caller)
+    if call.query(OneJobQuery).include == "files":
+        files = await call.backend.queue.read(lambda tx: tx.files(job.id))
+        document["files"] = [call.backend.documents.file(job.id, file) for file in files]
+    return Reply(document, headers={"ETag": f'"{job.revision}"'})
+
+
+async def change(call: Call) -> Reply:
+    """PATCH /v1/jobs/{id}."""
+    body = call.body(JobProperties)
+    await call.job()
+    if "custom_headers" in body.model_fields_set:
+        guard(call.caller, Access.OWNER)(await call.job())  # not even the administrator's to set (§6.1)
+    job = await call.backend.queue.set_properties(call.job_id, call.guard, property_values(body))
+    return Reply(call.backend.documents.job(job, call.caller))
+
+
+async def suspend(call: Call) -> Reply:
+    """POST suspend."""
+    return _changed(call, await call.backend.queue.suspend(call.job_id, call.guard), "S_OK")
+
+
+async def resume(call: Call) -> Reply:
+    """POST resume."""
+    return _changed(call, await call.backend.queue.resume(call.job_id, call.guard), "S_OK")
+
+
+async def complete(call: Call) -> Reply:
+    """POST complete."""
+    return _changed(call, *await call.backend.finisher.complete(call.job_id, call.guard))
+
+
+async def cancel(call: Call) -> Reply:
+    """POST cancel."""
+    return _changed(call, *await call.backend.finisher.cancel(call.job_id, call.guard))
+
+
+async def take_ownership(call: Call) -> Reply:
+    """POST take-ownership."""
+    job = await call.backend.queue.take_ownership(call.job_id, call.guard, call.caller.owner)
+    return _changed(call, job, "S_OK")
+
+
+async def replace_remote_prefix(call: Call) -> Reply:
+    """POST replace-remote-prefix."""
+    body = call.body(ReplacePrefix)
+    job, count = await call.backend.queue.replace_remote_prefix(
+        call.job_id, call.guard, body.old, body.new, lambda url: check_remote_name(url, "new")
+    )
+    return Reply(call.backend.documents.job(job, call.caller) | {"changed": count})
+
+
+async def wait(call: Call) -> Reply:
+    """GET wait: answers when the job is in one of the states, at the timeout, or when nothing more can happen."""
+    query = call.query(WaitQuery)
+    until = _states(query.until, "until")
+    deadline = asyncio.get_running_loop().time() + query.timeout
+    while True:
+        news = call.backend.events.news()
+        job = await call.job()
+        left = deadline - asyncio.get_running_loop().time()
+        if job.state in until or job.state.is_final or left <= 0 or call.backend.is_stopping:
+            return Reply(call.backend.documents.job(job, call.caller))
+        try:
+            async with asyncio.timeout(left):
+                await news.wait()
+        except TimeoutError:
+            continue
+
+
+def _changed(call: Call, job: Job, result: str) -> Reply:
+    return Reply(call.backend.documents.job(job, call.caller) | {"result": result})
+
+
+def _idempotency(call: Call) -> IdempotentRequest | None:
+    key = call.request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_KEY:
+        raise RefusedError("E_INVALIDARG", f"an Idempotency-Key has 1 to {MAX_KEY} characters")
+    body = call.body(CreateJob).model_dump_json(exclude_unset=True)
+    return IdempotentRequest(call.caller.uid, key, hashlib.sha256(body.encode()).hexdigest())
+
+
+def _row_query(call: Call, query: JobQuery) -> RowQuery:
+    owner_uid: int | None = call.caller.uid
+    if query.all_users or query.owner is not None:
+        wanted = None if query.owner is None else uid_of(query.owner)
+        if query.owner is not None and wanted is None:
+            raise field_error("owner", f"there is no user {query.owner}")
+        if not call.caller.is_admin and wanted != call.caller.uid:
+            raise RefusedError("E_ACCESSDENIED", "only the administrator may list the jobs of other users")
+        owner_uid = wanted
+    after, up_to = _cursor(query.cursor)
+    states = None if query.state is None else tuple(_states(query.state, "state"))
+    return RowQuery(owner_uid, states, query.name, query.changed_since, after, up_to)
+
+
+def _cursor(text: str | None) -> tuple[int, int | None]:
+    if text is None:
+        return 0, None
+    after, _, up_to = text.partition("-")
+    if not (after.isdecimal() and up_to.isdecimal() and len(text) <= 40):
+        raise field_error("cursor", "this is not a cursor of a listing")
+    return min(int(after), 2**62), min(int(up_to), 2**62)
+
+
+def _states(text: str, field: str) -> list[State]:
+    names = [name.strip().upper() for name in text.split(",")]
+    for name in names:
+        if name not in State.__members__:
+            raise field_error(field, f"there is no state {name}")
+    return [State(name) for name in names]
+
+
+def _fields(query: JobQuery) -> frozenset[str] | None:
+    if query.fields is None:
+        return None
+    names = frozenset(name.strip() for name in query.fields.split(","))
+    for name in sorted(names - set(JobDocument.model_fields)):
+        raise field_error("fields", f"a job has no field {name}")
+    return names
+
+
+async def _pages(
+    call: Call, rows: Sequence[int], fields: frozenset[str] | None, *, include_files: bool
+) -> AsyncIterator[list[bytes]]:
+    """The documents of the jobs, as JSON, some hundreds at a time."""
+    documents = call.backend.documents
+    include_files = include_files or "files" in (fields or ())
+    for start in range(0, len(rows), PAGE):
+        page = rows[start : start + PAGE]
+
+        def read(tx: Transaction, page: Sequence[int] = page) -> list[tuple[Job, Sequence[File]]]:
+            return [(job, tx.files(job.id) if include_files else ()) for job in tx.jobs(page)]
+
+        texts = []
+        for job, files in await call.backend.queue.read(read):
+            document = documents.job(job, call.caller)
+            if include_files:
+                document["files"] = [documents.file(job.id, file) for file in files]
+            if fields is not None:
+                document = {name: value for name, value in document.items() if name in fields}
+            texts.append(json.dumps(document, separators=(",", ":")).encode())
+        if texts:
+            yield texts

@@ -1,0 +1,108 @@
+"""The aiohttp application over the route table: credentials, validation, errors as documents. No rule of its own."""
+
+import json
+import logging
+import socket
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from pydantic import BaseModel, ValidationError
+
+from daemon.access import Caller, caller_of
+from daemon.api.call import Backend, Call, Reply
+from daemon.api.problem import field_error, of_queue_error, of_validation_error, problem
+from daemon.api.routes import ROUTES, Route
+from daemon.openapi import document
+from jobqueue.errors import JobQueueError
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of a request: 10,000 files with long URLs fit, a hostile one does no harm."""
+
+
+def application(backend: Backend) -> web.Application:
+    """The application that answers for `backend`."""
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors_as_documents(backend)])
+    for route in ROUTES:
+        path = route.path.replace("{index}", r"{index:\d{1,18}}")
+        app.router.add_route(route.method, path, _handler(backend, route))
+    openapi = json.dumps(document()).encode()
+
+    async def describe(_: web.Request) -> web.Response:
+        return web.Response(body=openapi, content_type="application/json")
+
+    app.router.add_get("/v1/openapi.json", describe)
+    return app
+
+
+def _handler(backend: Backend, route: Route) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        call = Call(
+            backend=backend,
+            caller=_caller(request),
+            access=route.access,
+            request=request,
+            parsed_body=await _body(request, route.body),
+            parsed_query=_query(request, route.query),
+        )
+        answer = await route.handler(call)
+        return answer.response() if isinstance(answer, Reply) else answer
+
+    return handle
+
+
+def _caller(request: web.Request) -> Caller:
+    connection = request.get_extra_info("socket")
+    if connection is None or connection.family != socket.AF_UNIX:
+        raise web.HTTPForbidden(reason="no peer credentials")
+    return caller_of(connection)
+
+
+async def _body(request: web.Request, model: type[BaseModel] | None) -> BaseModel | None:
+    data = await request.read()
+    if model is None:
+        return None  # what comes without being asked for is ignored, as `curl -d ''` sends it
+    return model.model_validate_json(data)
+
+
+def _query(request: web.Request, model: type[BaseModel] | None) -> BaseModel | None:
+    values = dict(request.query)
+    if model is None:
+        for name in values:
+            raise field_error(name, f"there is no parameter {name}")
+        return None
+    return model.model_validate(values)
+
+
+def _errors_as_documents(backend: Backend) -> Middleware:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if backend.is_stopping:
+            return problem("SERVICE_UNAVAILABLE", "the service is stopping")
+        try:
+            return await handler(request)
+        except (JobQueueError, ValidationError, web.HTTPException) as error:
+            return _refusal(request, error)
+        except (ConnectionError, TimeoutError):
+            raise  # the client went away; there is nobody to answer
+        except Exception:
+            log.exception("%s %s failed unexpectedly", request.method, request.path)
+            return problem("E_FAIL", "an internal error of the service; its log says more")
+
+    return middleware
+
+
+def _refusal(request: web.Request, error: JobQueueError | ValidationError | web.HTTPException) -> web.Response:
+    match error:
+        case JobQueueError():
+            return of_queue_error(error)
+        case ValidationError():
+            return of_validation_error(error)
+        case web.HTTPRequestEntityTooLarge():
+            detail = f"the request is larger than {MAX_BODY} bytes"
+            return problem("E_INVALIDARG", detail, {"limit": MAX_BODY}, status=413)
+        case _:
+            code = "E_ACCESSDENIED" if error.status == HTTPStatus.FORBIDDEN else "E_NOTIMPL"
+            return problem(code, f"cannot {request.method} {request.path}: {error.reason}", status=error.status)

@@ -1,0 +1,25 @@
+"""The service itself: who answers, and the document of this API."""
+
+from daemon import __version__
+from daemon.api.call import Call, Reply
+from daemon.times import rfc3339
+
+FEATURES = ("digest", "events", "idempotency-key", "ranges", "sse")
+
+
+async def about(call: Call) -> Reply:
+    """GET /v1."""
+    backend = call.backend
+    return Reply(
+        {
+            "name": "bitsd",
+            "version": __version__,
+            "api": "v1",
+            "instance_id": backend.instance_id,
+            "started_at": rfc3339(backend.started_at),
+            "uptime": max(0, int(backend.queue.clock.wall() - backend.started_at)),
+            "features": list(FEATURES),
+            "limits": backend.config.limits.model_dump(),
+            "state_lost": False,
+        }
+    )

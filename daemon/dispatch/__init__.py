@@ -1,0 +1,1 @@
+"""The one bridge between the queue and the transfer: Job -> TransferRequest, TransferError -> Outcome, both ways."""

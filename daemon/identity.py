@@ -1,0 +1,59 @@
+"""On whose behalf files are touched: one pool of threads per owner, each thread with that owner's file identity.
+
+A system service (root) makes a thread take on the owner's fsuid, fsgid and groups once, by per-thread system calls, and
+checks that it worked; the kernel's permissions decide from then on. A user service touches files as itself.
+"""
+
+import ctypes
+import functools
+import os
+import platform
+import pwd
+from concurrent.futures import ThreadPoolExecutor
+
+from jobqueue.job import Owner
+
+THREADS_PER_OWNER = 8
+_CALLS = {
+    "x86_64": {"setgroups": 116, "setfsuid": 122, "setfsgid": 123},
+    "aarch64": {"setgroups": 159, "setfsuid": 151, "setfsgid": 152},
+}
+
+
+class Executors:
+    """Hands out the pool on which every local file operation of an owner's jobs runs."""
+
+    def __init__(self) -> None:
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+
+    def of(self, owner: Owner) -> ThreadPoolExecutor:
+        """The owner's pool; its threads start when they are needed."""
+        pool = self._pools.get(owner.uid)
+        if pool is None:
+            is_self = owner.uid == os.geteuid() or os.geteuid() != 0
+            prepare = (lambda: None) if is_self else functools.partial(_assume, owner)
+            pool = ThreadPoolExecutor(THREADS_PER_OWNER, f"files-{owner.uid}", prepare)
+            self._pools[owner.uid] = pool
+        return pool
+
+    def close(self) -> None:
+        """Let the threads end when they have done what they were given."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _assume(owner: Owner) -> None:
+    """Give this thread the owner's file identity. Raises OSError when the kernel did not do it."""
+    try:
+        groups = os.getgrouplist(pwd.getpwuid(owner.uid).pw_name, owner.gid)
+    except KeyError:  # a uid without an account: its own group is all it has
+        groups = [owner.gid]
+    calls = _CALLS[platform.machine()]
+    libc = ctypes.CDLL(None, use_errno=True)
+    array = (ctypes.c_uint32 * len(groups))(*groups)
+    if libc.syscall(calls["setgroups"], len(groups), array) != 0:
+        raise OSError(ctypes.get_errno(), f"cannot take on the groups of uid {owner.uid}")
+    for call, number in (("setfsgid", owner.gid), ("setfsuid", owner.uid)):
+        libc.syscall(calls[call], number)
+        if libc.syscall(calls[call], -1) != number:  # -1 changes nothing and answers what is set
+            raise PermissionError(f"cannot take on {call[3:]} {number}")

@@ -1,0 +1,177 @@
+"""What running attempts report, and what it makes of their jobs. Each report is recorded before the attempt goes on.
+
+Owns the way from an outcome to a state (retry.decide -> states.advance). Never counts a byte that is not synced.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from jobqueue import retry
+from jobqueue.change import Change
+from jobqueue.job import Failed, File, Finished, Job, Outcome, State, Yielded
+from jobqueue.queue import JobQueue
+from jobqueue.states import ACTIVE, Trigger
+
+UNCOUNTED = frozenset({"BG_E_NETWORK_DISCONNECTED", "BG_E_DESTINATION_LOCKED", "BG_E_BLOCKED_BY_POLICY"})
+"""Errors that do not raise the error count (§3.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFacts:
+    """What a reply head said about a file. `size` of the local file to be, `remote_size` of the whole remote one.
+
+    `remote_name` is the URL to keep when redirects are to be reported (§5.4), None = as it was.
+    """
+
+    size: int | None
+    remote_size: int | None
+    etag: str | None
+    last_modified: str | None
+    response_headers: str
+    inode: int
+    boot: str
+    remote_name: str | None = None
+
+
+class Reports:
+    """Takes reports for the queue; one for all attempts."""
+
+    def __init__(self, queue: JobQueue, jitter: Callable[[], float] = random.random) -> None:
+        self._queue = queue
+        self._jitter = jitter
+
+    async def start(self, job_ids: Sequence[str]) -> list[Job]:
+        """TRANSFERRING, each job that still waits for its turn; returns those."""
+
+        def work(change: Change) -> list[Job]:
+            jobs = [change.tx.job(job_id) for job_id in job_ids]
+            waiting = [job for job in jobs if job.state is State.QUEUED and job.intent is None]
+            return [change.save(job, change.advance(job, Trigger.START)) for job in waiting]
+
+        return await self._queue.change(work)
+
+    async def next_file(self, job_id: str, from_index: int) -> File | None:
+        """The first file from `from_index` on that is not transferred."""
+        return await self._queue.read(lambda tx: tx.next_file(job_id, from_index))
+
+    async def files(self, job_id: str) -> Sequence[File]:
+        """Every file of the job."""
+        return await self._queue.read(lambda tx: tx.files(job_id))
+
+    async def size_known(self, job_id: str, index: int, size: int) -> None:
+        """A file's size was learnt before its turn came."""
+        await self._file(job_id, index, lambda file: file if file.size is not None else replace(file, size=size))
+
+    async def remote_known(self, job_id: str, index: int, facts: RemoteFacts, offset: int) -> None:
+        """A reply was accepted and continues at `offset`; what was there beyond it is void."""
+
+        def learnt(file: File) -> File:
+            return replace(
+                file,
+                size=facts.size,
+                remote_size=facts.remote_size,
+                etag=facts.etag,
+                last_modified=facts.last_modified,
+                response_headers=facts.response_headers,
+                inode=facts.inode,
+                boot=facts.boot,
+                remote_name=facts.remote_name or file.remote_name,
+                offset=min(offset, file.offset),
+            )
+
+        await self._file(job_id, index, learnt)
+
+    async def synced(self, job_id: str, index: int, offset: int) -> None:
+        """The first `offset` bytes of the file are on the disk."""
+        await self._file(job_id, index, lambda file: replace(file, offset=offset))
+
+    async def redirected(self, job_id: str, index: int, remote_name: str) -> None:
+        """The file's URL leads elsewhere; that is its remote name from now on (§5.4)."""
+        await self._file(job_id, index, lambda file: replace(file, remote_name=remote_name))
+
+    async def emptied(self, job_id: str, index: int) -> None:
+        """What was fetched of the file turned out wrong: it starts from zero."""
+        await self._file(job_id, index, File.emptied)
+
+    async def file_transferred(self, job_id: str, index: int, size: int) -> None:
+        """Every byte of the file is in its temporary file, verified and synced."""
+
+        def done(file: File) -> File:
+            return replace(file, transferred=True, offset=size, size=size)
+
+        await self._file(job_id, index, done, event="FILE_TRANSFERRED")
+
+    async def outcome(self, job_id: str, outcome: Outcome) -> Job | None:
+        """What an attempt came to. Returns the job if it must go on (files were added meanwhile), else None.
+
+        An outcome that the job's owner has overtaken (suspended, cancelled, completed it) changes nothing.
+        """
+
+        def work(change: Change) -> Job | None:
+            job = change.tx.job(job_id)
+            if job.state not in ACTIVE or job.intent is not None:
+                change.is_scheduling = True
+                return None
+            match outcome:
+                case Finished():
+                    if not job.totals.is_transferred:
+                        return job
+                    change.save(job, change.advance(job, Trigger.FINISH))
+                case Yielded(is_slice_end):
+                    change.save(job, change.advance(job, Trigger.SLICE_END if is_slice_end else Trigger.YIELD))
+                case Failed():
+                    failed = replace(outcome, error=replace(outcome.error, at=change.wall))
+                    change.save(job, self._failed(change, job, failed))
+            return None
+
+        return await self._queue.change(work)
+
+    def _failed(self, change: Change, job: Job, failed: Failed) -> Job:
+        """TRANSIENT_ERROR with its clocks running, or ERROR."""
+        count = job.error_count + (failed.error.code not in UNCOUNTED)
+        since = job.timers.no_progress_since
+        timers = replace(
+            job.timers,
+            failed_at=change.now,
+            retry_after=failed.retry_after,
+            jitter=self._jitter(),
+            no_progress_since=change.now if failed.moved or since is None else since,
+        )
+        job = replace(job, error_count=count, timers=timers)
+        if failed.transient:
+            waiting = change.advance(job, Trigger.FAIL, failed.error)
+            verdict = retry.decide(waiting, change.policy)
+            if isinstance(verdict, retry.RetryAt) or verdict.at > change.now:
+                return waiting
+        return change.advance(job, Trigger.FAIL_FATAL, failed.error)
+
+    async def _file(self, job_id: str, index: int, learnt: Callable[[File], File], event: str | None = None) -> None:
+        """Record progress of one file of a job that is not final."""
+
+        def work(change: Change) -> int | None:
+            job = change.tx.job(job_id)
+            if job.state.is_final:
+                return None
+            old = change.tx.file(job_id, index)
+            new = learnt(old)
+            if new == old:
+                return new.offset
+            has_moved = new.offset > old.offset
+            timers = replace(
+                job.timers,
+                activity_at=change.now if has_moved else job.timers.activity_at,
+                no_progress_since=None if has_moved else job.timers.no_progress_since,
+            )
+            after = change.put_file(replace(job, modified=change.wall, timers=timers), old, new)
+            if event is not None:
+                after = change.emit(after, event, file_index=index)
+            if new.remote_name != old.remote_name:
+                change.save(job, after, has_new_files=True)
+            else:
+                change.keep(after)
+            return new.offset
+
+        offset = await self._queue.change(work)
+        if offset is not None:
+            self._queue.live.recorded(job_id, index, offset)

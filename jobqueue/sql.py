@@ -1,0 +1,214 @@
+"""One transaction on the queue's database: jobqueue.transaction in SQL. Runs on the store's thread."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jobqueue.errors import FileNotInJobError, NotFoundError
+from jobqueue.job import Event, File, Job, State
+from jobqueue.records import file_from_text, file_to_text, job_from_text, job_to_text
+from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery
+
+_JOB = "SELECT record, row FROM jobs "
+
+
+class SqlTransaction:
+    """A Transaction on an open connection; the store begins and commits it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def job(self, job_id: str) -> Job:
+        jobs = self._jobs(_JOB + "WHERE id = ?", job_id)
+        if not jobs:
+            raise NotFoundError(f"there is no job {job_id}")
+        return jobs[0]
+
+    def insert_job(self, job: Job, wake_at: float | None) -> Job:
+        cursor = self._db.execute(
+            "INSERT INTO jobs (id, owner_uid, display_name, state, is_final, level, turn, intent, wake_at, changed_seq,"
+            " record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (job.id, *_columns(job, wake_at)),
+        )
+        return self._jobs(_JOB + "WHERE row = ?", cursor.lastrowid)[0]
+
+    def put_job(self, job: Job, wake_at: float | None) -> None:
+        self._db.execute(
+            "UPDATE jobs SET owner_uid = ?, display_name = ?, state = ?, is_final = ?, level = ?, turn = ?, intent = ?,"
+            " wake_at = ?, changed_seq = ?, record = ? WHERE id = ?",
+            (*_columns(job, wake_at), job.id),
+        )
+
+    def delete_job(self, job_id: str) -> None:
+        self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+    def count_jobs(self, owner_uid: int | None = None) -> int:
+        where, values = ("", ()) if owner_uid is None else (" AND owner_uid = ?", (owner_uid,))
+        return int(self._number(f"SELECT count(*) FROM jobs WHERE is_final = 0{where}", *values))
+
+    def job_rows(self, query: JobQuery, limit: int | None = None) -> Sequence[int]:
+        where, values = ["row > ?"], [query.after_row]  # type: tuple[list[str], list[object]]
+        if query.states is None:
+            where.append("is_final = 0")
+        else:
+            where.append(f"state IN ({', '.join('?' * len(query.states))})")
+            values += query.states
+        for condition, value in (
+            ("owner_uid = ?", query.owner_uid),
+            ("row <= ?", query.up_to_row),
+            ("display_name GLOB ?", query.name),
+            ("changed_seq > ?", query.changed_since),
+        ):
+            if value is not None:
+                where.append(condition)
+                values.append(value)
+        values.append(-1 if limit is None else limit)
+        rows = self._db.execute(
+            f"SELECT row FROM jobs WHERE {' AND '.join(where)} ORDER BY row LIMIT ?",
+            values,
+        )
+        return [row for (row,) in rows]
+
+    def jobs(self, rows: Sequence[int]) -> Sequence[Job]:
+        found: list[Job] = []
+        for row in rows:
+            found += self._jobs(_JOB + "WHERE row = ?", row)
+        return found
+
+    def every_job(self) -> Iterator[Job]:
+        last = 0
+        while batch := self._jobs(_JOB + "WHERE row > ? ORDER BY row LIMIT 500", last):
+            yield from batch
+            last = batch[-1].row
+
+    def removed_since(self, seq: int, owner_uid: int | None) -> Sequence[str]:
+        gone = self._db.execute(
+            "SELECT id FROM jobs WHERE is_final = 1 AND changed_seq > ?1 AND (?2 IS NULL OR owner_uid = ?2)"
+            " UNION SELECT job_id FROM events WHERE seq > ?1 AND type = 'JOB_REMOVED'"
+            " AND (?2 IS NULL OR owner_uid = ?2)",
+            (seq, owner_uid),
+        )
+        return [job_id for (job_id,) in gone]
+
+    def queued(self, level: int, limit: int | None) -> Sequence[Job]:
+        return self._jobs(
+            _JOB + "WHERE state = 'QUEUED' AND level = ? AND intent IS NULL ORDER BY turn, row LIMIT ?",
+            level,
+            -1 if limit is None else limit,
+        )
+
+    def jobs_in(self, states: Sequence[State]) -> Sequence[Job]:
+        return [job for state in states for job in self._jobs(_JOB + "WHERE state = ? ORDER BY row", state)]
+
+    def jobs_with_intent(self) -> Sequence[Job]:
+        return self._jobs(_JOB + "WHERE intent IS NOT NULL ORDER BY row")
+
+    def due_jobs(self, now: float, limit: int) -> Sequence[Job]:
+        return self._jobs(_JOB + "WHERE wake_at <= ? ORDER BY wake_at LIMIT ?", now, limit)
+
+    def next_wake(self) -> float | None:
+        found = self._number("SELECT min(wake_at) FROM jobs WHERE wake_at IS NOT NULL")
+        return None if found is None else float(found)
+
+    def files(self, job_id: str) -> Sequence[File]:
+        return self._files("SELECT record FROM files WHERE job_id = ? ORDER BY idx", job_id)
+
+    def file(self, job_id: str, index: int) -> File:
+        files = self._files("SELECT record FROM files WHERE job_id = ? AND idx = ?", job_id, index)
+        if not files:
+            raise FileNotInJobError(f"job {job_id} has no file {index}")
+        return files[0]
+
+    def put_file(self, job_id: str, file: File) -> None:
+        self._db.execute(
+            "INSERT INTO files (job_id, idx, transferred, record) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (job_id, idx) DO UPDATE SET transferred = excluded.transferred, record = excluded.record",
+            (job_id, file.index, file.transferred, file_to_text(file)),
+        )
+
+    def next_file(self, job_id: str, from_index: int) -> File | None:
+        files = self._files(
+            "SELECT record FROM files WHERE job_id = ? AND idx >= ? AND transferred = 0 ORDER BY idx LIMIT 1",
+            job_id,
+            from_index,
+        )
+        return files[0] if files else None
+
+    def append_event(self, event: Event) -> int:
+        cursor = self._db.execute(
+            "INSERT INTO events (type, job_id, owner_uid, time, at, data) VALUES (?, ?, ?, ?, ?, ?)",
+            (event.type, event.job_id, event.owner_uid, event.time, event.at, json.dumps(dict(event.data))),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def events(self, query: EventQuery) -> Sequence[Event]:
+        where, values = ["seq > ?"], [query.after]  # type: tuple[list[str], list[object]]
+        if query.types is not None:
+            where.append(f"type IN ({', '.join('?' * len(query.types))})")
+            values += query.types
+        for condition, value in (("owner_uid = ?", query.owner_uid), ("job_id = ?", query.job_id)):
+            if value is not None:
+                where.append(condition)
+                values.append(value)
+        rows = self._db.execute(
+            "SELECT type, job_id, owner_uid, time, at, data, seq FROM events"
+            f" WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?",
+            (*values, query.limit),
+        )
+        return [Event(kind, job, uid, time, at, json.loads(data), seq) for kind, job, uid, time, at, data, seq in rows]
+
+    def last_seq(self) -> int:
+        return int(self._number("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"))
+
+    def events_floor(self) -> int:
+        return int(self.meta("events_floor") or 0)
+
+    def prune_events(self, before: float) -> None:
+        floor = self._number("SELECT max(seq) FROM events WHERE at < ?", before)
+        if floor is not None:
+            self._db.execute("DELETE FROM events WHERE seq <= ?", (floor,))
+            self.set_meta("events_floor", str(floor))
+
+    def idempotent_job(self, request: IdempotentRequest) -> tuple[str, str] | None:
+        row = self._db.execute(
+            "SELECT fingerprint, job_id FROM requests WHERE uid = ? AND key = ?", (request.uid, request.key)
+        ).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def remember_request(self, request: IdempotentRequest, job_id: str) -> None:
+        self._db.execute(
+            "INSERT INTO requests (uid, key, fingerprint, job_id) VALUES (?, ?, ?, ?)",
+            (request.uid, request.key, request.fingerprint, job_id),
+        )
+
+    def meta(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+    def _number(self, statement: str, *values: object) -> Any:  # noqa: ANN401 - what SQLite gives
+        return self._db.execute(statement, values).fetchone()[0]
+
+    def _jobs(self, statement: str, *values: object) -> list[Job]:
+        return [job_from_text(text, row) for text, row in self._db.execute(statement, values)]
+
+    def _files(self, statement: str, *values: object) -> list[File]:
+        return [file_from_text(text) for (text,) in self._db.execute(statement, values)]
+
+
+def _columns(job: Job, wake_at: float | None) -> tuple[object, ...]:
+    return (
+        job.owner.uid,
+        job.properties.display_name,
+        job.state,
+        job.state.is_final,
+        job.properties.priority.level,
+        job.timers.turn,
+        job.intent,
+        wake_at,
+        job.changed_seq,
+        job_to_text(job),
+    )

@@ -1,0 +1,148 @@
+import pytest
+
+from transfer.errors import (
+    BadReplyError,
+    HttpStatusError,
+    InvalidRangeError,
+    RangeUnsupportedError,
+)
+from transfer.reply import Continue, Restart, judge, parse_retry_after
+from transfer.request import Validators
+from transfer.segments import Span
+from transfer.source import Ask, Head
+
+URL = "http://origin/file"
+KNOWN = Validators('"v1"', "Wed, 01 Jan 2025 00:00:00 GMT", 1000)
+DATED = Validators(None, KNOWN.last_modified, 1000)
+START = Ask(URL)
+RESUME = Ask(URL, span=Span(400), validators=KNOWN)
+RESUME_BY_DATE = Ask(URL, span=Span(400), validators=DATED)
+PIECE = Ask(URL, span=Span(400, 500), is_piece=True)
+LATER_PIECE = Ask(URL, span=Span(400, 500), is_piece=True, validators=KNOWN)
+PROVEN = {"ETag": '"v1"', "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"}
+REST = PROVEN | {"Content-Range": "bytes 400-999/1000"}
+
+
+def head(status: int, fields: dict[str, str]) -> Head:
+    return Head(URL, status, tuple(fields.items()))
+
+
+CONTINUES = [
+    (START, 200, {"Content-Length": "1000"} | PROVEN, Continue(0, 1000, KNOWN)),
+    (START, 200, {}, Continue(0, None, Validators())),
+    (START, 200, {"Content-Length": "5", "Transfer-Encoding": "chunked"}, Continue(0, None, Validators())),
+    (START, 200, {"Content-Encoding": "identity"}, Continue(0, None, Validators())),
+    (RESUME, 206, REST, Continue(400, 600, KNOWN)),
+    (RESUME, 206, REST | {"Content-Length": "600"}, Continue(400, 600, KNOWN)),
+    (RESUME, 206, REST | {"Content-Range": "BYTES 400-449/1000"}, Continue(400, 50, KNOWN)),
+    (
+        RESUME,
+        206,
+        {"ETag": '"v1"', "Content-Range": REST["Content-Range"]},
+        Continue(400, 600, Validators('"v1"', None, 1000)),
+    ),
+    (RESUME_BY_DATE, 206, REST, Continue(400, 600, KNOWN)),
+    (RESUME, 200, {"ETag": '"v2"', "Content-Length": "7"}, Continue(0, 7, Validators('"v2"', None, 7))),
+    (PIECE, 206, {"Content-Range": "bytes 400-499/1000"}, Continue(400, 100, Validators(size=1000))),
+    (PIECE, 206, {"Content-Range": "bytes 400-499/*"}, Continue(400, 100, Validators())),
+    (PIECE, 206, {"Content-Range": "bytes 400-400/1000"}, Continue(400, 1, Validators(size=1000))),
+    (Ask(URL, span=Span(0), is_piece=True), 200, {}, Continue(0, None, Validators())),
+    (Ask(URL, span=Span(0, 9), is_piece=True), 200, {"Content-Length": "9"}, Continue(0, 9, Validators(size=9))),
+]
+
+
+@pytest.mark.parametrize(("ask", "status", "fields", "verdict"), CONTINUES)
+def test_a_reply_that_fits_is_continued_with(ask: Ask, status: int, fields: dict[str, str], verdict: Continue) -> None:
+    assert judge(ask, head(status, fields)) == verdict
+
+
+RESTARTS = [
+    (RESUME, 206, REST | {"Content-Range": "bytes 399-999/1000"}),
+    (RESUME, 206, REST | {"Content-Range": "bytes 0-999/1000"}),
+    (RESUME, 206, REST | {"Content-Range": "bytes 400-1000/1000"}),
+    (RESUME, 206, REST | {"Content-Range": "bytes 400-399/1000"}),
+    (RESUME, 206, REST | {"Content-Range": "bytes 400-1000/1001"}),
+    (RESUME, 206, REST | {"Content-Range": "bytes 400-999/*"}),
+    (RESUME, 206, REST | {"Content-Range": "bytes four-999/1000"}),
+    (RESUME, 206, REST | {"Content-Range": "lines 400-999/1000"}),
+    (RESUME, 206, REST | {"Content-Range": "bytes 400-" + "9" * 30 + "/1000"}),
+    (RESUME, 206, REST | {"Content-Length": "601"}),
+    (RESUME, 206, PROVEN),
+    (RESUME, 206, REST | {"Content-Type": "multipart/byteranges; boundary=x"}),
+    (RESUME, 206, REST | {"ETag": '"v2"'}),
+    (RESUME, 206, REST | {"ETag": 'W/"v1"'}),
+    (RESUME, 206, REST | {"Last-Modified": "Thu, 02 Jan 2025 00:00:00 GMT"}),
+    (RESUME, 206, {"Content-Range": REST["Content-Range"], "Last-Modified": PROVEN["Last-Modified"]}),
+    (RESUME_BY_DATE, 206, {"Content-Range": REST["Content-Range"]}),
+    (RESUME_BY_DATE, 206, {"Content-Range": REST["Content-Range"], "ETag": '"v1"'}),
+    (RESUME, 416, {"Content-Range": "bytes */300"}),
+    (RESUME, 416, {}),
+    (RESUME, 412, {}),
+    (LATER_PIECE, 200, {"Content-Length": "1000", "ETag": '"v2"'}),
+    (LATER_PIECE, 206, {"Content-Range": "bytes 400-499/1000", "ETag": '"v2"'}),
+]
+
+
+@pytest.mark.parametrize(("ask", "status", "fields"), RESTARTS)
+def test_a_reply_of_another_version_or_place_restarts_the_file(ask: Ask, status: int, fields: dict[str, str]) -> None:
+    assert isinstance(judge(ask, head(status, fields)), Restart)
+
+
+REFUSED: list[tuple[Ask, int, dict[str, str], type[Exception]]] = [
+    (START, 206, REST, BadReplyError),
+    (START, 204, {}, BadReplyError),
+    (START, 205, {}, BadReplyError),
+    (RESUME, 304, {}, BadReplyError),
+    (START, 200, {"Content-Encoding": "gzip"}, BadReplyError),
+    (RESUME, 206, REST | {"Content-Encoding": "br"}, BadReplyError),
+    (START, 404, {}, HttpStatusError),
+    (START, 412, {}, HttpStatusError),
+    (START, 416, {}, HttpStatusError),
+    (RESUME, 503, {}, HttpStatusError),
+    (START, 203, {}, HttpStatusError),
+    (PIECE, 200, {"Content-Length": "1000"}, RangeUnsupportedError),
+    (LATER_PIECE, 200, {"Content-Length": "1000"} | PROVEN, RangeUnsupportedError),
+    (PIECE, 416, {"Content-Range": "bytes */10"}, InvalidRangeError),
+    (PIECE, 206, {"Content-Range": "bytes 400-500/1000"}, BadReplyError),
+    (PIECE, 206, {"Content-Range": "bytes 0-99/1000"}, BadReplyError),
+    (PIECE, 206, {}, BadReplyError),
+]
+
+
+@pytest.mark.parametrize(("ask", "status", "fields", "error"), REFUSED)
+def test_a_reply_that_is_no_answer_is_an_error(
+    ask: Ask, status: int, fields: dict[str, str], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        judge(ask, head(status, fields))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("-5", None),
+        ("soon", None),
+        ("99999999999", None),
+        ("9" * 5000, None),
+        ("Thu, 01 Jan 1970 00:20:00 GMT", 200),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_nonsense_is_nothing(text: str, seconds: int | None) -> None:
+    assert parse_retry_after(Head(URL, 503, (("Retry-After", text),), received=1000.0)) == seconds
+
+
+def test_a_status_error_carries_status_and_wait_but_no_secret_of_the_address() -> None:
+    with pytest.raises(HttpStatusError) as caught:
+        judge(Ask("http://me:secret@origin/file?token=secret"), head(503, {"Retry-After": "7"}))
+    assert (caught.value.status, caught.value.retry_after) == (503, 7)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_header_block_keeps_everything_but_cookies() -> None:
+    kept = Head(URL, 200, (("ETag", '"v1"'), ("Set-Cookie", "session=secret")), "OK").block
+    assert kept == 'HTTP/1.1 200 OK\r\nETag: "v1"\r\n'
