@@ -61,7 +61,7 @@ class Change:
             new = self.emit(new, "JOB_STATE", **{"from": old.state, "to": new.state})
         if new.state is State.TRANSFERRED and old.state is not State.TRANSFERRED:
             new = self.emit(new, "JOB_TRANSFERRED")
-        if new.state is State.ERROR and new.error is not None and new.error != old.error:
+        if new.state is State.ERROR and new.error is not None and (old.state, old.error) != (new.state, new.error):
             new = self.emit(new, "JOB_ERROR", code=new.error.code, message=new.error.message)
         self.is_scheduling = self.is_scheduling or bool({old.state, new.state} & SCHEDULED)
         self.keep(new)

@@ -1,17 +1,13 @@
-"""Job, File and Event to and from the JSON a row keeps. A field a record gained later reads as its default."""
+"""Job and File to and from the JSON a row keeps. A field a record gained later reads as its default."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from dataclasses import asdict
 
 from jobqueue.job import File, Job, JobError, Owner, Priority, Properties, State, Timers, Totals
 
-_T = TypeVar("_T")
-
 
 def job_to_text(job: Job) -> str:
-    """Everything but `row`, which the store gives."""
+    """The whole record; `row` is the store's to give and ignored when read."""
     return json.dumps(asdict(job), separators=(",", ":"))
 
 
@@ -26,16 +22,16 @@ def job_from_text(text: str, row: int) -> Job:
         properties["notify_command"] = tuple(properties["notify_command"])
     data["row"] = row
     data["state"] = State(data["state"])
-    data["owner"] = _record(Owner, data["owner"])
-    data["properties"] = _record(Properties, properties)
-    data["timers"] = _record(Timers, data["timers"])
-    data["totals"] = _record(Totals, data["totals"])
-    data["error"] = None if data["error"] is None else _record(JobError, data["error"])
-    return _record(Job, data)
+    data["owner"] = Owner(**data["owner"])
+    data["properties"] = Properties(**properties)
+    data["timers"] = Timers(**data["timers"])
+    data["totals"] = Totals(**data["totals"])
+    data["error"] = None if data["error"] is None else JobError(**data["error"])
+    return Job(**data)
 
 
 def file_to_text(file: File) -> str:
-    """The whole file record."""
+    """The whole record."""
     return json.dumps(asdict(file), separators=(",", ":"))
 
 
@@ -44,15 +40,4 @@ def file_from_text(text: str) -> File:
     data = json.loads(text)
     data["ranges"] = tuple((offset, length) for offset, length in data["ranges"])
     data["mirrors"] = tuple(data["mirrors"])
-    return _record(File, data)
-
-
-def _record(kind: type[_T], data: Mapping[str, Any]) -> _T:
-    known = _FIELDS[kind]
-    return kind(**{name: value for name, value in data.items() if name in known})
-
-
-_FIELDS: dict[type, frozenset[str]] = {
-    kind: frozenset(field.name for field in fields(kind))
-    for kind in (Job, File, Owner, Properties, JobError, Timers, Totals)
-}
+    return File(**data)

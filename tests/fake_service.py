@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401, PLR0911 - bodies are any JSON; a route table in a match returns often
 """A small service for client tests: the routes of api.md §2 over dicts, on a Unix socket, in a thread of its own.
 
 It keeps documents, advances a job by one scripted step at each reading, answers what a test told it to, and remembers
@@ -22,7 +23,7 @@ FINAL = {"ACKNOWLEDGED", "CANCELLED"}
 NOW = "2026-01-02T03:04:05Z"
 
 
-def job_document(name: str = "job", **changes: Any) -> Document:
+def job_document(name: str = "job", **changes: object) -> Document:
     """A whole Job document; `progress` and the rest by keyword."""
     document: Document = {
         "id": str(uuid.uuid4()), "revision": 1, "type": "DOWNLOAD", "display_name": name, "description": "",
@@ -42,7 +43,7 @@ def progress(done: int, total: int | None, files: int = 1) -> Document:
     return {"bytes_total": total, "bytes_transferred": done, "files_total": files, "files_transferred": 0}
 
 
-def error_document(message: str = "HTTP 404", *, transient: bool = False, **changes: Any) -> Document:
+def error_document(message: str = "HTTP 404", *, transient: bool = False, **changes: object) -> Document:
     document = {
         "code": "BG_E_HTTP_ERROR_404", "hresult": "0x80190194", "context": "REMOTE_FILE", "message": message,
         "file_index": 0, "remote_name": "http://h/a.iso", "local_name": "/tmp/a.iso", "http_status": 404,
@@ -60,7 +61,7 @@ def file_document(index: int, remote: str, local: str) -> Document:
     }  # fmt: skip
 
 
-def problem(status: int, code: str, detail: str, **more: Any) -> Document:
+def problem(status: int, code: str, detail: str, **more: object) -> Document:
     head = {"type": "about:blank", "title": code, "status": status, "detail": detail}
     return {**head, "code": code, "hresult": "0x80200002", **more}
 
@@ -89,12 +90,12 @@ class FakeService:
     is_admin: bool = False
     page: int = 100_000
 
-    def add_job(self, name: str = "job", **changes: Any) -> Document:
+    def add_job(self, name: str = "job", **changes: object) -> Document:
         document = job_document(name, **changes)
         self.jobs[document["id"]] = document
         return document
 
-    def answer(self, method: str, path: str, status: int, document: Any) -> None:
+    def answer(self, method: str, path: str, status: int, document: object) -> None:
         """The next such request gets this answer, whatever it asks."""
         self.answers.setdefault((method, path), deque()).append((status, document))
 
@@ -192,6 +193,8 @@ class FakeService:
                 return 200, job
             case "POST", [verb]:
                 return self._change(job, verb)
+            case _:
+                pass
         return 400, problem(400, "E_NOTIMPL", "?")
 
     def _change(self, job: Document, verb: str) -> tuple[int, Any]:

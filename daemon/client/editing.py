@@ -13,7 +13,7 @@ from daemon.client.target import pair_files, with_digest
 
 FileWords = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[URL [LOCAL]]...", help="Files: an address, and its local name if not the address's own."),
+    typer.Argument(metavar="URL [LOCAL]", help="Files: an address, and its local name if not the address's own."),
 ]
 Headers = Annotated[
     list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Send this header; may be repeated.")
@@ -93,7 +93,7 @@ def set_properties(
     job: JobArgument,
     assignments: Annotated[
         list[str],
-        typer.Argument(metavar="KEY=VALUE...", help="JSON or text; KEY= sets back to the default; a.b=c nests."),
+        typer.Argument(metavar="KEY=VALUE", help="JSON or text; KEY= sets back to the default; a.b=c nests."),
     ],
     if_match: Annotated[int | None, typer.Option(metavar="REVISION", help="Only if the job is at it.")] = None,
 ) -> None:

@@ -92,7 +92,7 @@ class Fetch:
 
     async def _watch(self, job: Job) -> tuple[Ending, Job]:
         """Read the job until there is nothing more to wait for."""
-        patience = Patience(self._view.say, stop=self._stop)
+        patience = Patience(self._view.say, stop=self._stop, has_answered=True)
         latest = job
         try:
             async with asyncio.timeout(self._timeout):
@@ -112,7 +112,7 @@ class Fetch:
 
     async def _complete(self, job: Job) -> Job:
         """Complete; when the answer was lost in a restart, the job itself tells whether it had happened."""
-        patience = Patience(self._view.say, stop=self._stop)
+        patience = Patience(self._view.say, stop=self._stop, has_answered=True)
         try:
             return await patience.call(lambda: self._client.complete(job.id))
         except InvalidState:

@@ -25,7 +25,7 @@ from daemon.schema import MAX_NAME, Job
 
 def get(
     context: typer.Context,
-    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="What to download: http or https.")],
+    urls: Annotated[list[str], typer.Argument(metavar="URL", help="What to download: http or https.")],
     *,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Name for the one file.")] = None,
     directory: Annotated[str | None, typer.Option("-d", "--directory", metavar="DIR", help="Where to put it.")] = None,

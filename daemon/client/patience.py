@@ -1,4 +1,7 @@
-"""Waiting out a restart of the service: a safe request is asked again until somebody answers or patience ends."""
+"""Waiting out a restart of the service: a safe request is asked again until somebody answers or patience ends.
+
+A service that never answered at all is not waited for: it is not restarting, it is not there.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,21 +22,25 @@ class Patience:
         say: Callable[[str], None],
         *,
         stop: asyncio.Event | None = None,
+        has_answered: bool = False,
         limit: float = LIMIT,
         pause: float = PAUSE,
     ) -> None:
         self._say = say
         self._stop = stop or asyncio.Event()
+        self._has_answered = has_answered
         self._limit = limit
         self._pause = pause
 
     async def call(self, request: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer of `request`. Raises ServiceUnavailable when nobody answered for `limit` seconds."""
+        """The answer of `request`. Raises ServiceUnavailable when nobody answered yet, or not for `limit` seconds."""
         deadline: float | None = None
         while True:
             try:
                 answer = await request()
             except ServiceUnavailable as error:
+                if not self._has_answered:
+                    raise
                 now = asyncio.get_running_loop().time()
                 if deadline is None:
                     deadline = now + self._limit
@@ -45,6 +52,7 @@ class Patience:
             else:
                 if deadline is not None:
                     self._say("the service is back")
+                self._has_answered = True
                 return answer
 
 

@@ -77,4 +77,4 @@ async def _completions(session: Session, incomplete: str) -> list[tuple[str, str
 
 _HELP = "Full id, unique start of one (4 or more characters), or unique display name."
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help=_HELP, autocompletion=complete_job)]
-JobArguments = Annotated[list[str], typer.Argument(metavar="JOB...", help=_HELP, autocompletion=complete_job)]
+JobArguments = Annotated[list[str], typer.Argument(metavar="JOB", help=_HELP, autocompletion=complete_job)]

@@ -1,5 +1,6 @@
 """The client's methods against a service that speaks api.md: requests as the page says, models back, errors by code."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,8 +200,6 @@ async def test_an_answer_of_another_program_is_named_as_such(service: FakeServic
 async def test_nobody_on_the_socket_names_it_and_says_how_to_start(tmp_path: Path, is_stale: bool) -> None:
     path = str(tmp_path / "s")
     if is_stale:
-        import socket
-
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(path)
     async with Client(path) as client:

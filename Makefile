@@ -1,0 +1,49 @@
+# make demo: see it work. make test: every check. Neither needs anything prepared.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test bench docs lock clean
+
+demo: $(READY) nginx
+	$(BIN)/python -m tests.demo
+
+test: $(READY) nginx
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: $(READY) nginx peers
+	$(BIN)/pytest -m benchmark -s tests/benchmarks
+
+# Documents made from the code: the state diagram and the OpenAPI document.
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+# Pin what pyproject.toml asks for, for every platform; needs uv.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+		--group dev pyproject.toml packaging/build.in -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .demo dist
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+# A real web server: Debian's, when we may install it. The demo does without; the tests of `make test` need it.
+.PHONY: nginx peers
+nginx:
+	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nginx-light >/dev/null; } || \
+		echo "nginx is not installed and cannot be installed without root"
+
+peers:
+	@command -v aria2c >/dev/null && command -v curl >/dev/null && command -v wget2 >/dev/null || { [ "$$(id -u)" = 0 ] && \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends aria2 curl wget2 >/dev/null; }

@@ -1,0 +1,137 @@
+"""What a kill, a stop and a changed server do to a running download: shows 2 and 3 of the first issue."""
+
+import asyncio
+import hashlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.nginx import running_nginx
+from tests.origin import Origin
+from tests.process import Bitsd, Document
+
+SIZE = 32 * 2**20
+RATE = "limit_rate 20m;"
+
+
+async def bytes_landed(bitsd: Bitsd, job: Document, at_least: int) -> int:
+    """Wait for live progress to pass a mark: there is no event for bytes, so ask again."""
+    while True:
+        landed = (await bitsd.job(job))["progress"]["bytes_transferred"]
+        if landed >= at_least:
+            return int(landed)
+        await asyncio.sleep(0.01)
+
+
+def digest(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_download_goes_on_where_a_kill_or_a_stop_left_it(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "big").write_bytes(os.urandom(SIZE))
+    with running_nginx(tmp_path, tmp_path / "www", server=RATE) as nginx:
+        bitsd = Bitsd(tmp_path)
+        async with bitsd:
+            job = await bitsd.create(nginx.url("big"))
+            landed = await bytes_landed(bitsd, job, SIZE // 4)
+            await bitsd.signal(number)
+            temporary = bitsd.downloads / bitsd.leftovers()[0]
+            kept = temporary.stat().st_size
+            assert landed <= kept < SIZE
+            await bitsd.start()
+            await bitsd.wait(job, "TRANSFERRED")
+            moves = await bitsd.moves(job)
+            assert moves == ["QUEUED", "TRANSFERRING", "QUEUED", "TRANSFERRING", "TRANSFERRED"]
+            await bitsd.act(job, "complete")
+        second = nginx.log()[-1]
+        assert f'"bytes={kept}-"' in second
+        assert " 206 " in second
+        assert digest(bitsd.target("big")) == digest(tmp_path / "www" / "big")
+        assert bitsd.leftovers() == []
+
+
+async def test_a_file_changed_on_the_server_meanwhile_is_fetched_anew(tmp_path: Path) -> None:
+    served = tmp_path / "www" / "big"
+    served.parent.mkdir()
+    served.write_bytes(os.urandom(SIZE))
+    with running_nginx(tmp_path, served.parent, server=RATE) as nginx:
+        bitsd = Bitsd(tmp_path)
+        async with bitsd:
+            job = await bitsd.create(nginx.url("big"))
+            await bytes_landed(bitsd, job, SIZE // 4)
+            await bitsd.kill()
+            served.write_bytes(os.urandom(SIZE))
+            os.utime(served, (1_000_000_000, 1_000_000_000))
+            await bitsd.start()
+            await bitsd.wait(job, "TRANSFERRED")
+            await bitsd.act(job, "complete")
+        assert digest(bitsd.target("big")) == digest(served)
+
+
+async def test_a_stop_ends_within_five_seconds_while_a_server_is_silent(tmp_path: Path) -> None:
+    async with Origin() as origin:
+        origin.file("/silent", size=1_000_000, stall_after=1000)
+        bitsd = Bitsd(tmp_path, BITSD_TRANSFER__STALL_TIMEOUT="60")
+        async with bitsd:
+            job = await bitsd.create(origin.url("/silent"))
+            await origin.stalled.wait()
+            async with asyncio.timeout(5):
+                assert await bitsd.signal(signal.SIGTERM) == 0
+            await bitsd.start()
+            assert (await bitsd.job(job))["state"] in {"QUEUED", "TRANSFERRING"}
+
+
+async def test_jobs_survive_a_kill_as_they_were(tmp_path: Path) -> None:
+    async with Origin() as origin:
+        origin.file("/a", size=1000)
+        origin.file("/busy", statuses=[500] * 100)
+        bitsd = Bitsd(tmp_path)
+        async with bitsd:
+            suspended = await bitsd.create(origin.url("/a"), resume=False, description="kept")
+            done = await bitsd.wait(await bitsd.create(origin.url("/a")), "TRANSFERRED")
+            failed = await bitsd.wait(await bitsd.create(origin.url("/gone")), "ERROR")
+            waiting = await bitsd.wait(await bitsd.create(origin.url("/busy")), "TRANSIENT_ERROR")
+            await bitsd.kill()
+            await bitsd.start()
+            assert await bitsd.job(suspended) == suspended
+            assert await bitsd.job(done) == done
+            assert await bitsd.job(failed) == failed
+            after = await bitsd.job(waiting)
+            assert {**after, "waiting": None} == {**waiting, "waiting": None}
+            assert after["waiting"]["reason"] == "retry_delay"
+
+
+async def test_complete_publishes_what_was_transferred_before_a_kill(tmp_path: Path) -> None:
+    async with Origin() as origin:
+        file = origin.file("/a", size=100_000)
+        bitsd = Bitsd(tmp_path)
+        async with bitsd:
+            job = await bitsd.wait(await bitsd.create(origin.url("/a")), "TRANSFERRED")
+            await bitsd.kill()
+            await bitsd.start()
+            await bitsd.act(job, "complete")
+            assert Path(bitsd.target("/a")).read_bytes() == file.content.read()
+
+
+async def test_a_second_service_on_the_same_state_or_socket_is_refused(tmp_path: Path) -> None:
+    async with Bitsd(tmp_path) as bitsd:
+        for option, place in (("--socket", tmp_path / "other"), ("--state-dir", tmp_path / "other-state")):
+            second = await bitsd.spawn(option, str(place))
+            assert await second.wait() == 1
+        assert "another bitsd is using the state directory" in bitsd.log
+        assert "another bitsd is using the socket" in bitsd.log
+        assert "Traceback" not in bitsd.log
+        assert (await bitsd.call("GET", "/v1"))[0] == 200
+
+
+async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    bitsd = Bitsd(tmp_path)
+    async with bitsd:
+        await bitsd.kill()
+        assert Path(bitsd.socket).is_socket()
+        await bitsd.start()
