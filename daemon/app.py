@@ -148,7 +148,7 @@ def _reload(parts: _Parts, options: Options) -> None:
     parts.backend.queue.limits = limits(config)
     parts.backend.queue.policy = policy(config)
     parts.scheduler.slots = slots(config)
-    parts.dispatcher.settings = transfer_settings(config)
+    parts.dispatcher.settings = parts.dispatcher.source.settings = transfer_settings(config)
     parts.dispatcher.connections_per_job = config.transfer.connections_per_job
     parts.scheduler.rearm()
     log.info("took over the configuration")

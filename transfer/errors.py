@@ -101,6 +101,10 @@ class StalledError(NetworkError):
     """The server went silent for longer than the stall timeout."""
 
 
+class InvalidProxyError(TransferError):
+    """The job's own proxy settings cannot be used."""
+
+
 class LocalFileError(TransferError):
     """A local file operation failed: `errno` and `path` of it."""
 

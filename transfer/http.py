@@ -9,8 +9,9 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from types import SimpleNamespace
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies
 
 import aiohttp
 from yarl import URL
@@ -28,7 +29,8 @@ from transfer.errors import (
     TransferError,
     shown,
 )
-from transfer.request import RedirectPolicy, Settings
+from transfer.proxies import choose
+from transfer.request import Settings
 from transfer.segments import Span
 from transfer.source import Ask, Head, Reply
 
@@ -41,11 +43,12 @@ OURS = frozenset({"accept-encoding", "range", "if-range", "host", "content-lengt
 class HttpSource:
     """One client session for all transfers; made inside a running loop, closed by `close()`.
 
+    `settings` may be replaced while running: the next request goes by them.
     `ca_bundle`: a PEM file of trusted roots instead of the system's; `connections_per_host` 0 = no limit.
     """
 
     def __init__(self, settings: Settings, *, ca_bundle: str = "", connections_per_host: int = 0) -> None:
-        self._settings = settings
+        self.settings = settings
         queue_watch = aiohttp.TraceConfig()
         queue_watch.on_connection_queued_start.append(_stop_clock)
         queue_watch.on_connection_queued_end.append(_start_clock)
@@ -56,9 +59,6 @@ class HttpSource:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=READ_BUFFER,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=settings.connect_timeout, sock_read=settings.stall_timeout
-            ),
             trace_configs=[queue_watch],
         )
 
@@ -74,16 +74,9 @@ class HttpSource:
         finally:
             response.close()
 
-    async def probe(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        policy: RedirectPolicy = RedirectPolicy.SILENT,
-        may_downgrade: bool = False,
-    ) -> int | None:
+    async def probe(self, ask: Ask) -> int | None:
         """The size of the remote file by HEAD, None when it cannot be learnt. Raises no TransferError."""
-        ask = Ask(url, "HEAD", headers, redirects=policy, may_downgrade=may_downgrade)
+        ask = replace(ask, method="HEAD", span=None)
         with suppress(TransferError):
             async with self.open(ask) as reply:
                 length = reply.head.get("content-length") or ""
@@ -97,7 +90,7 @@ class HttpSource:
         url, method, headers = ask.url, ask.method, ask.headers
         hops = 0
         while True:
-            response = await self._send(url, method, self._fields(headers, ask))
+            response = await self._send(url, method, self._fields(headers, ask), ask)
             if response.status not in redirects.STATUSES:
                 return response
             response.release()
@@ -105,15 +98,17 @@ class HttpSource:
             target = redirects.follow(
                 url, response.status, location, policy=ask.redirects, may_downgrade=ask.may_downgrade
             )
-            if hops == self._settings.max_redirects:
+            if hops == self.settings.max_redirects:
                 raise redirects.too_many(ask.url, response.status, target, hops)
             headers = redirects.carried(headers, url, target)
             method = redirects.method_after(method, response.status)
             url = target
             hops += 1
 
-    async def _send(self, url: str, method: str, fields: Mapping[str, str]) -> aiohttp.ClientResponse:
-        limit = self._settings.connect_timeout + self._settings.stall_timeout
+    async def _send(self, url: str, method: str, fields: Mapping[str, str], ask: Ask) -> aiohttp.ClientResponse:
+        own = self.settings
+        limit = own.connect_timeout + own.stall_timeout
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=own.connect_timeout, sock_read=own.stall_timeout)
         with _translated(url):
             target = _address(url)
             async with asyncio.timeout(limit) as clock:
@@ -121,13 +116,14 @@ class HttpSource:
                     method,
                     target,
                     headers=fields,
-                    proxy=_proxy_for(target),
+                    proxy=choose(ask.proxy, url, getproxies()),
                     allow_redirects=False,
+                    timeout=timeout,
                     trace_request_ctx=(clock, limit),
                 )
 
     def _fields(self, headers: Mapping[str, str], ask: Ask) -> dict[str, str]:
-        fields = {"accept": "*/*", "user-agent": self._settings.user_agent}
+        fields = {"accept": "*/*", "user-agent": self.settings.user_agent}
         fields |= {name.lower(): value for name, value in headers.items() if name.lower() not in OURS}
         fields["accept-encoding"] = "identity"
         if ask.span is not None:
@@ -208,14 +204,6 @@ def _head_of(response: aiohttp.ClientResponse) -> Head:
 def _address(url: str) -> URL:
     """As the caller wrote it when it is plain ASCII, so that signed addresses survive; quoted otherwise."""
     return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
-
-
-def _proxy_for(url: URL) -> URL | None:
-    """The proxy of the service's environment. Asked here because aiohttp's trust_env would read ~/.netrc as well."""
-    proxy = getproxies().get(url.scheme)
-    if not proxy or not url.host or proxy_bypass(url.host):
-        return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")
 
 
 def _range_field(span: Span) -> str:

@@ -39,6 +39,15 @@ class RedirectPolicy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyRule:
+    """A job's proxy settings (§5.10): `usage` is PRECONFIG, NO_PROXY, OVERRIDE or AUTODETECT; lists as they came."""
+
+    usage: str = "PRECONFIG"
+    servers: str = ""
+    bypass: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PartRecord:
     """What is on record about the temporary file.
 
@@ -72,6 +81,7 @@ class TransferRequest:
     may_downgrade: bool = False
     """A redirect may lead from https to http (REDIRECT_ALLOW_HTTPS_TO_HTTP)."""
     make_dirs: bool = False
+    proxy: ProxyRule = ProxyRule()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from transfer.request import RedirectPolicy, Validators
+from transfer.request import ProxyRule, RedirectPolicy, Validators
 from transfer.segments import Span
 
 
@@ -29,6 +29,7 @@ class Ask:
     validators: Validators = field(default_factory=Validators)
     redirects: RedirectPolicy = RedirectPolicy.SILENT
     may_downgrade: bool = False
+    proxy: ProxyRule = field(default_factory=ProxyRule)
 
 
 @dataclass(frozen=True, slots=True)

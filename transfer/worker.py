@@ -175,6 +175,7 @@ class _Attempt:
             validators=Validators() if is_start else self._version,
             redirects=self._request.redirects,
             may_downgrade=self._request.may_downgrade,
+            proxy=self._request.proxy,
         )
 
     async def _start_over(self, reason: str) -> None:

@@ -11,6 +11,7 @@ from daemon.api.problem import field_error
 from daemon.documents import Document
 from daemon.documents import event as event_document
 from daemon.schema import EventQuery
+from daemon.times import rfc3339
 from jobqueue.errors import NotFoundError, RefusedError
 from jobqueue.job import Job
 from jobqueue.transaction import EventQuery as RowQuery
@@ -129,5 +130,6 @@ class _Stream:
             progress = self._call.backend.documents.job(job, self._call.caller)["progress"]
             if self._shown.get(job.id) != progress["bytes_transferred"]:
                 self._shown[job.id] = progress["bytes_transferred"]
-                await self._send({"type": PROGRESS, "job_id": job.id, "progress": progress})
+                now = rfc3339(self._call.backend.queue.clock.wall())
+                await self._send({"type": PROGRESS, "time": now, "job_id": job.id, "progress": progress})
         return bool(running)

@@ -19,12 +19,14 @@ from transfer.request import (
     ByteRange,
     PartRecord,
     Progress,
+    ProxyRule,
     RedirectPolicy,
     RemoteFile,
     Settings,
     TransferRequest,
     Validators,
 )
+from transfer.source import Ask
 from transfer.worker import transfer
 
 
@@ -135,6 +137,7 @@ class _Attempt:
             redirects=_redirects(properties.security_flags),
             may_downgrade="REDIRECT_ALLOW_HTTPS_TO_HTTP" in properties.security_flags,
             make_dirs=file.make_dirs,
+            proxy=ProxyRule(properties.proxy_usage, properties.proxy_list or "", properties.proxy_bypass or ""),
         )
 
     async def _learn_sizes(self) -> None:
@@ -146,9 +149,14 @@ class _Attempt:
         for file in queue_files[self._to.connections_per_job :]:
             if file.size is None and not file.ranges and file.index >= self._next:
                 request = self._request(file)
-                size = await self._to.source.probe(
-                    request.url, request.headers, policy=request.redirects, may_downgrade=request.may_downgrade
+                ask = Ask(
+                    url=request.url,
+                    headers=request.headers,
+                    redirects=request.redirects,
+                    may_downgrade=request.may_downgrade,
+                    proxy=request.proxy,
                 )
+                size = await self._to.source.probe(ask)
                 if size is not None:
                     await self._to.reports.size_known(self._job.id, file.index, size)
 

@@ -23,6 +23,7 @@ _RULES: dict[type[errors.TransferError], tuple[str, str, bool]] = {
     errors.ConnectFailedError: ("BG_E_CONNECT_FAILURE", "GENERAL_TRANSPORT", True),
     errors.TlsFailedError: ("ERROR_WINHTTP_SECURE_FAILURE", "GENERAL_TRANSPORT", False),
     errors.ConnectionLostError: ("BG_E_CONNECTION_CLOSED", "GENERAL_TRANSPORT", True),
+    errors.InvalidProxyError: ("BG_E_INVALID_PROXY_INFO", "GENERAL_TRANSPORT", False),
     errors.StalledError: ("ERROR_WINHTTP_TIMEOUT", "GENERAL_TRANSPORT", True),
 }
 

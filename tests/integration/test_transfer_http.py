@@ -24,6 +24,7 @@ from transfer.errors import (
 )
 from transfer.http import HttpSource
 from transfer.request import ByteRange, RedirectPolicy, Result
+from transfer.source import Ask
 
 __all__ = ["rig"]
 SIZE = 300_000
@@ -295,6 +296,6 @@ async def test_a_probe_learns_the_size_or_nothing(origin: Origin, source: HttpSo
     origin.file("/go", redirect="/f")
     origin.file("/chunked", size=SIZE, framing="chunked")
     origin.file("/silent", stall_after=-1)
-    sizes = [await source.probe(origin.url(path), {}) for path in ("/f", "/go", "/chunked", "/none", "/silent")]
+    sizes = [await source.probe(Ask(origin.url(path))) for path in ("/f", "/go", "/chunked", "/none", "/silent")]
     assert sizes == [SIZE, SIZE, None, None, None]
     assert {request.method for request in origin.requests} == {"HEAD"}

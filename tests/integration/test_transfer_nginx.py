@@ -6,6 +6,7 @@ from tests.nginx import Nginx, nginx
 from tests.transfer_rig import PartRecord, Rig, rig
 from transfer.http import HttpSource
 from transfer.request import ByteRange, Result
+from transfer.source import Ask
 
 __all__ = ["nginx", "rig"]
 BODY = bytes(range(256)) * 20_000
@@ -40,5 +41,5 @@ async def test_ranges_and_sizes_are_learnt(rig: Rig, nginx: Nginx) -> None:
     assert await rig.fetch(nginx.url("a.bin"), ranges=(ByteRange(10, 5), ByteRange(len(BODY) - 3))) == Result(8)
     assert rig.data() == BODY[10:15] + BODY[-3:]
     assert isinstance(rig.source, HttpSource)
-    assert await rig.source.probe(nginx.url("a.bin"), {}) == len(BODY)
-    assert await rig.source.probe(nginx.url("none"), {}) is None
+    assert await rig.source.probe(Ask(nginx.url("a.bin"))) == len(BODY)
+    assert await rig.source.probe(Ask(nginx.url("none"))) is None
