@@ -61,10 +61,10 @@ def user_name(uid: int) -> str:
 def uid_of(user: str) -> int | None:
     """The uid a name or a number stands for."""
     if user.isdecimal():
-        return int(user)
+        return int(user) if len(user) <= 10 else None
     try:
         return pwd.getpwnam(user).pw_uid
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: no name can be spelt so
         return None
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from daemon import __version__, sockets
 from daemon.api.call import Backend
+from daemon.api.connection import Connection
 from daemon.api.server import application
 from daemon.clock import ServiceClock
 from daemon.config import Config
@@ -62,9 +63,11 @@ async def serve(config: Config, options: Options) -> None:
         loop.add_signal_handler(number, stop.set)
     async with _wired(config, options) as parts:
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(parts, options))
-        runner = web.AppRunner(application(parts.backend), access_log=None, shutdown_timeout=LAST_ANSWERS)
+        runner = web.AppRunner(application(parts.backend), shutdown_timeout=LAST_ANSWERS)
         await runner.setup()
-        await web.SockSite(runner, parts.listener, backlog=1024).start()
+        server = runner.server
+        assert server is not None  # noqa: S101 - as setup leaves it
+        serving = await loop.create_server(lambda: Connection(server, loop=loop), sock=parts.listener, backlog=1024)
         log.info("bitsd %s serves on %s", __version__, options.socket)
         async with asyncio.TaskGroup() as group:
             scheduling = group.create_task(parts.scheduler.serve(), name="scheduler")
@@ -73,6 +76,7 @@ async def serve(config: Config, options: Options) -> None:
             parts.backend.is_stopping = True
             parts.backend.events.close()
             parts.scheduler.stop()
+            serving.close()
             await runner.cleanup()
             stop.set()
             if (await asyncio.wait({scheduling}, timeout=STOP_TIME - LAST_ANSWERS))[1]:

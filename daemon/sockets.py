@@ -8,6 +8,9 @@ import stat
 
 from daemon.access import is_system_service
 
+LONGEST_PATH = 107
+"""Bytes the kernel takes for the path of a Unix socket."""
+
 
 class ClaimError(Exception):
     """Somebody else has it, or it cannot be made; the message says which and what to do."""
@@ -47,6 +50,8 @@ def bind(path: str) -> socket.socket:
             raise ClaimError(f"cannot listen on {path}: something that is not a socket is there; remove it")
     except FileNotFoundError:
         pass
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise ClaimError(f"cannot listen on {path}: a socket's path has at most {LONGEST_PATH} bytes; choose another")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old_mask = os.umask(0o177)
     try:

@@ -171,7 +171,7 @@ class File:
 
     def emptied(self) -> "File":
         """The same file with nothing fetched of it: the next attempt starts from zero."""
-        nothing = replace(self, offset=0, inode=None, boot=None, transferred=False)
+        nothing = replace(self, offset=0, inode=None, boot=None, transferred=False, completed=False)
         return replace(nothing, etag=None, last_modified=None, remote_size=None)
 
 

@@ -98,7 +98,7 @@ class Reports:
         """Every byte of the file is in its temporary file, verified and synced."""
 
         def done(file: File) -> File:
-            return replace(file, transferred=True, offset=size, size=size)
+            return replace(file, transferred=True, offset=size, size=size, validated=None)
 
         await self._file(job_id, index, done, event="FILE_TRANSFERRED")
 

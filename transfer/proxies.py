@@ -34,9 +34,9 @@ def choose(rule: ProxyRule, url: str, environment: Mapping[str, str]) -> str | N
 
 def _from_list(servers: str, scheme: str) -> str | None:
     """The first server of the list that serves the scheme; a bare name serves all."""
-    for entry in servers.replace(",", " ").replace(";", " ").split():
-        found = _ENTRY.fullmatch(entry)
-        if found is None:
+    entries = [_ENTRY.fullmatch(entry) for entry in servers.replace(",", " ").replace(";", " ").split()]
+    for found in entries:
+        if found is None or None in entries:
             raise InvalidProxyError("cannot read the job's list of proxies: [proto=][proto://]server[:port], by spaces")
         if found["of"] in {None, scheme}:
             port = f":{found['port']}" if found["port"] else ""

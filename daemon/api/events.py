@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import get_args
 
 from aiohttp import web
 
@@ -10,7 +11,7 @@ from daemon.api.call import Call, Reply
 from daemon.api.problem import field_error
 from daemon.documents import Document
 from daemon.documents import event as event_document
-from daemon.schema import EventQuery
+from daemon.schema import EventQuery, EventType
 from daemon.times import rfc3339
 from jobqueue.errors import NotFoundError, RefusedError
 from jobqueue.job import Job
@@ -60,8 +61,16 @@ async def _row_query(call: Call) -> RowQuery:
         after = int(last)
     if after is None:
         after = await call.backend.events.oldest()
-    types = None if query.types is None else tuple(name.strip() for name in query.types.split(","))
+    types = None if query.types is None else _types(query.types)
     return RowQuery(min(after, 2**62), query.limit, owner_uid, query.job, types)
+
+
+def _types(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in {*get_args(EventType), PROGRESS}:
+            raise field_error("types", f"there is no event type {name}")
+    return names
 
 
 async def _owner_of(call: Call, job_id: str) -> int | None:

@@ -60,16 +60,15 @@ async def listing(call: Call) -> web.StreamResponse:
     wanted, fields = _row_query(call, query), _fields(query)
 
     def snapshot(tx: Transaction) -> tuple[Sequence[int], list[str], int]:
-        seen = tx.job_rows(wanted, None if query.limit is None else query.limit + 1)
-        gone = [] if query.changed_since is None else list(tx.removed_since(query.changed_since, wanted.owner_uid))
+        seen = tx.job_rows(wanted)
+        gone = [] if wanted.changed_since is None else list(tx.removed_since(wanted.changed_since, wanted.owner_uid))
         return seen, gone, tx.last_seq()
 
     rows, removed, seq = await call.backend.queue.read(snapshot)
     cursor = None
     if query.limit is not None and len(rows) > query.limit:
+        cursor = f"{rows[query.limit - 1]}-{rows[-1]}"
         rows = rows[: query.limit]
-        last = wanted.up_to_row or await call.backend.queue.read(lambda tx: (tx.job_rows(RowQuery()) or [0])[-1])
-        cursor = f"{rows[-1]}-{last}"
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(call.request)
     await response.write(b'{"jobs":[')
@@ -166,8 +165,8 @@ def _idempotency(call: Call) -> IdempotentRequest | None:
     key = call.request.headers.get("Idempotency-Key")
     if key is None:
         return None
-    if not 0 < len(key) <= MAX_KEY:
-        raise RefusedError("E_INVALIDARG", f"an Idempotency-Key has 1 to {MAX_KEY} characters")
+    if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise field_error("Idempotency-Key", f"an Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters")
     body = call.body(CreateJob).model_dump_json(exclude_unset=True)
     return IdempotentRequest(call.caller.uid, key, hashlib.sha256(body.encode()).hexdigest())
 
@@ -183,7 +182,8 @@ def _row_query(call: Call, query: JobQuery) -> RowQuery:
         owner_uid = wanted
     after, up_to = _cursor(query.cursor)
     states = None if query.state is None else tuple(_states(query.state, "state"))
-    return RowQuery(owner_uid, states, query.name, query.changed_since, after, up_to)
+    since = None if query.changed_since is None else min(query.changed_since, 2**62)
+    return RowQuery(owner_uid, states, query.name, since, after, up_to)
 
 
 def _cursor(text: str | None) -> tuple[int, int | None]:

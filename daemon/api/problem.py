@@ -26,6 +26,8 @@ _STATUS = {
     "STORE_FULL": 507,
     "E_FAIL": 500,
 }
+MAX_FIELD = 200
+"""Characters of a field's name that a reply repeats."""
 _CHOICES = {"priority", "notify", "flags", "proxy", "usage", "security_flags", "cost_policy"}
 """Fields of enumerations: an undefined value is E_NOTIMPL there (§1.2)."""
 
@@ -66,7 +68,7 @@ def of_validation_error(error: ValidationError) -> web.Response:
     """The reply for a request of the wrong shape: the first thing wrong with it, by field."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = [str(part) for part in first["loc"]]
-    field = ".".join(where)
+    field = ".".join(where)[:MAX_FIELD]
     if first["type"] == "json_invalid":
         return problem("E_INVALIDARG", f"the body is not valid JSON: {first['msg']}")
     if first["type"] == "extra_forbidden":

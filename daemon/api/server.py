@@ -6,6 +6,7 @@ import socket
 from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel, ValidationError
 
@@ -85,6 +86,8 @@ def _errors_as_documents(backend: Backend) -> Middleware:
             return await handler(request)
         except (JobQueueError, ValidationError, web.HTTPException) as error:
             return _refusal(request, error)
+        except (BadHttpMessage, web.RequestPayloadError) as error:
+            return problem("E_INVALIDARG", f"the body cannot be read: {type(error).__name__}")
         except (ConnectionError, TimeoutError):
             raise  # the client went away; there is nobody to answer
         except Exception:

@@ -1,28 +1,21 @@
 """Show 5 of the first issue: each cell of spec/service.md §2.2 through the socket, written out here once more.
 
-A test walks a row and collects every cell that is wrong before it fails. `=` state unchanged, `same` nothing at all
-changed (a no-op that succeeds), IS = BG_E_INVALID_STATE; any other lower-case-free word that is a state is the
-resulting state, else the code of the refusal. A refusal changes nothing: document with files and revision, events.
+A test walks a row and collects every cell that is wrong before it fails; tests/acceptance/table.py explains the words.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.acceptance.stage import FINAL, LIVE, SIZE, STALLED, Stage, stage
+from tests.acceptance.table import IS, METHOD, STATES, Row, walk
 from tests.process import Document
 
+IS_ROOT = os.geteuid() == 0
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-IS = "BG_E_INVALID_STATE"
-AFTER = "BG_E_READ_ONLY_PROPERTY_AFTER_RESUME"
-METHOD = "BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD"
-STATES = (*LIVE, *FINAL)
-STATUS = {IS: 409, AFTER: 409, "BG_E_EMPTY": 409, "E_PENDING": 409, METHOD: 400, "E_ACCESSDENIED": 403}
-HRESULT = {IS: "0x80200002", AFTER: "0x80200062", "BG_E_EMPTY": "0x80200003", "E_PENDING": "0x8000000A"}
-HRESULT |= {METHOD: "0x80200071", "E_ACCESSDENIED": "0x80070005"}
 
 # SUSPENDED, QUEUED, TRANSFERRING, TRANSIENT_ERROR, ERROR, TRANSFERRED, ACKNOWLEDGED, CANCELLED
 EDITS = "= = = = = = IS IS"
@@ -53,76 +46,11 @@ ONLY_BEFORE_RESUME: dict[str, object] = {
     "maximum_download_size": 12345,
 }
 
-Call = tuple[str, str, object]
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def on(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     async with stage(tmp_path_factory.mktemp("table")) as made:
         yield made
-
-
-class Row:
-    """Walks one row of the table; `wrong` collects every cell that is not as written."""
-
-    def __init__(self, on: Stage, name: str) -> None:
-        self.on = on
-        self.name = name
-        self.wrong: list[str] = []
-
-    async def cell(self, job: Document, expected: str, call: Call) -> Document:
-        """Make the call on the job; returns the reply."""
-        before = await self.on.settled_with_events(job)
-        method, path, body = call
-        status, reply = await self.on.bitsd.call(method, f"/v1/jobs/{job['id']}{path}", body)
-        after = await self.on.settled_with_events(job)
-        found = self._found(status, reply, before, after, expected)
-        if found != {"IS": IS, "AFTER": AFTER}.get(expected, expected):
-            self.wrong.append(f"{self.name} [{method} {path} {body}] in {job['state']}: {expected} but {found}")
-        return reply
-
-    def _found(self, status: int, reply: Document, before: Document, after: Document, expected: str) -> str:
-        """The cell as it turned out to be, in the words of the table."""
-        if status >= 300:
-            code = str(reply["code"])
-            if before != after:
-                return f"{code}, but it changed {changed(before, after)}"
-            if (status, reply["status"], reply["hresult"]) != (STATUS.get(code), status, HRESULT.get(code)):
-                return f"{code} with {reply}"
-            return code if code != IS or reply["state"] == before["state"] else f"{code} naming {reply['state']}"
-        if before == after:
-            return "same"
-        chain = after["events"][len(before["events"]) :]
-        if after["revision"] <= before["revision"] or after["times"]["modified"] < before["times"]["modified"]:
-            return f"{status} without a new revision"
-        if not chain:
-            return f"{status} without an event"
-        if status == 201:  # files were added; the reply has only those
-            return "=" if after["state"] == before["state"] else str(after["state"])
-        state = str(reply.get("state", after["state"]))
-        if expected == "=" == "=" and state == before["state"] == after["state"]:
-            return "="
-        moves = [event for event in chain if event["type"] == "JOB_STATE"]
-        if not moves or (moves[0]["from"], moves[0]["to"]) != (before["state"], state):
-            return f"{state} with the moves {moves}"
-        return state if reply.get("result", "S_OK") == "S_OK" else f"{state}, {reply['result']}"
-
-
-def changed(before: Document, after: Document) -> Document:
-    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
-
-
-async def walk(
-    on: Stage, name: str, row: str, call: Callable[[Document], Call], check: Callable[[Document, str], None] | None = None
-) -> None:
-    """One row with a job of its own for each state: one finished file and, but for TRANSFERRED, one unfinished."""
-    walker = Row(on, name)
-    for state, expected in zip(STATES, row.split(), strict=True):
-        job = await on.bring(state, left=0 if state == "TRANSFERRED" else 1)
-        await walker.cell(job, expected, call(job))
-        if check is not None:
-            check(await on.settled(job), state)
-    assert walker.wrong == []
 
 
 async def test_every_settable_property_in_every_state(on: Stage) -> None:
@@ -263,9 +191,6 @@ async def test_complete_replaces_an_existing_target(on: Stage) -> None:
     assert on.are_whole(await on.settled(job), 1)
 
 
-Repair = Callable[[Stage, Document], Awaitable[None]]
-
-
 @pytest.mark.parametrize("state", ["TRANSFERRED", "SUSPENDED", "QUEUED", "TRANSFERRING", "TRANSIENT_ERROR", "ERROR"])
 @pytest.mark.parametrize("end", ["complete", "cancel"])
 async def test_a_rename_that_fails_keeps_the_job_as_transferred(on: Stage, state: str, end: str) -> None:
@@ -369,6 +294,17 @@ async def test_a_file_published_before_a_failed_rename_is_fetched_again_when_it_
     second.rmdir()
     assert (await on.bitsd.act(job, "complete"))["result"] == "S_OK"
     assert on.are_whole(await on.settled(job), 2)
+
+
+async def test_take_ownership(on: Stage) -> None:
+    def is_stripped(job: Document, state: str) -> None:
+        if state in LIVE and IS_ROOT:
+            assert (job["custom_headers"], job["notify"]["command"]) == (None, None)
+            assert job["display_name"] == state
+
+    row = EDITS if IS_ROOT else " ".join(["E_ACCESSDENIED"] * len(STATES))
+    secrets = {"custom_headers": "X-A: 1", "notify": {"command": ["/bin/true"]}}
+    await walk(on, "take-ownership", row, lambda _: ("POST", "/take-ownership", None), is_stripped, **secrets)
 
 
 @pytest.mark.parametrize("verdict", [True, False])
