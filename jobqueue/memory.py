@@ -78,8 +78,8 @@ class MemoryTransaction:
     def job_rows(self, query: JobQuery, limit: int | None = None) -> Sequence[int]:
         found = [
             job.row
-            for job in self.every_job()
-            if (not job.state.is_final if query.states is None else job.state in query.states)
+            for job in self._live()
+            if (query.states is None or job.state in query.states)
             and query.owner_uid in {None, job.owner.uid}
             and query.after_row < job.row
             and (query.up_to_row is None or job.row <= query.up_to_row)

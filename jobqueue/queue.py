@@ -53,7 +53,10 @@ class JobQueue:
         self._on_change.append(told)
 
     async def change(self, work: Callable[[Change], T]) -> T:
-        """Run `work` in a transaction of its own; committed when this returns, nothing changed when it raises."""
+        """Run `work` in a transaction of its own; committed when this returns, nothing changed when it raises.
+
+        Cancelled, it is carried out all the same, and whoever waits for changes is told.
+        """
         changes: list[Change] = []
 
         def in_transaction(tx: Transaction) -> T:
@@ -63,10 +66,11 @@ class JobQueue:
             tx.set_meta("clock", repr(change.now))
             return result
 
-        result = await self._store.write(in_transaction)
-        for told in self._on_change:
-            told(changes[-1])
-        return result
+        try:
+            return await self._store.write(in_transaction)
+        finally:
+            for told in self._on_change if changes else ():
+                told(changes[-1])
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on the committed state."""
@@ -108,6 +112,8 @@ class JobQueue:
 
         def edited(change: Change, job: Job) -> Job:
             job = edit.set_properties(change.advance(job, Trigger.EDIT), values)
+            if values.get("dynamic_content"):
+                edit.check_files(job, change.tx.files(job_id), self.limits, is_exempt=True)
             verdict = retry.due(job, change.policy)
             if verdict is not None and verdict[1] is Trigger.GIVE_UP and verdict[0] <= change.now:
                 job = change.advance(job, Trigger.GIVE_UP)

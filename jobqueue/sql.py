@@ -48,10 +48,8 @@ class SqlTransaction:
         return int(self._number(f"SELECT count(*) FROM jobs WHERE is_final = 0{where}", *values))
 
     def job_rows(self, query: JobQuery, limit: int | None = None) -> Sequence[int]:
-        where, values = ["row > ?"], [query.after_row]  # type: tuple[list[str], list[object]]
-        if query.states is None:
-            where.append("is_final = 0")
-        else:
+        where, values = ["is_final = 0", "row > ?"], [query.after_row]  # type: tuple[list[str], list[object]]
+        if query.states is not None:
             where.append(f"state IN ({', '.join('?' * len(query.states))})")
             values += query.states
         for condition, value in (

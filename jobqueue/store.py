@@ -64,7 +64,13 @@ class SqliteStore:
         self._waiting.append(((work, is_write), future))
         if not self._is_busy:
             self._submit()
-        return await future
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # what was handed over happens: nobody goes on before its outcome is known
+            await asyncio.wait({future})
+            future.exception()  # looked at: there is nobody left to raise it to
+            raise
 
     def _submit(self) -> None:
         """Hand everything that waits to the thread as one group."""
@@ -78,8 +84,6 @@ class SqliteStore:
         self, group: list[tuple[_Task, asyncio.Future[Any]]], done: "asyncio.Future[list[tuple[Any, Exception | None]]]"
     ) -> None:
         for (_, future), (result, error) in zip(group, done.result(), strict=True):
-            if future.done():  # its caller was cancelled; the work is done all the same
-                continue
             if error is not None:
                 future.set_exception(error)
             else:

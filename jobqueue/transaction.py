@@ -13,7 +13,7 @@ from jobqueue.job import Event, File, Job, State
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs a listing wants. `owner_uid` None = everybody's; `states` None = every state that is not final."""
+    """Which jobs a listing wants, never a final one. `owner_uid` None = everybody's; `states` None = every state."""
 
     owner_uid: int | None = None
     states: tuple[State, ...] | None = None
