@@ -124,12 +124,12 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
             instance_id=str(uuid.uuid4()),
             started_at=queue.clock.wall(),
         )
-        yield _Parts(backend, scheduler, dispatcher, sockets.bind(options.socket))
+        with sockets.bound(options.socket) as listener:
+            yield _Parts(backend, scheduler, dispatcher, listener)
     finally:
         await source.close()
         await store.close()
         executors.close()
-        await asyncio.to_thread(sockets.release, options.socket)
 
 
 async def _store(options: Options) -> Store:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import stat
+from collections.abc import Iterator
 
 from daemon.access import is_system_service
 
@@ -38,6 +39,17 @@ def make_directory(path: str, mode: int) -> None:
         raise ClaimError(f"cannot make the directory {path}: {error.strerror}") from error
 
 
+@contextlib.contextmanager
+def bound(path: str) -> Iterator[socket.socket]:
+    """A socket of `bind` for as long as the block runs; its file is gone afterwards."""
+    listener = bind(path)
+    try:
+        yield listener
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
 def bind(path: str) -> socket.socket:
     """A bound Unix socket; a stale one is replaced. Mode 0666 for the system service (the kernel says who calls),
     0600 for a user's. Call with the lock of the socket held. Raises ClaimError.
@@ -65,12 +77,6 @@ def bind(path: str) -> socket.socket:
         os.chmod(path, 0o666)  # noqa: S103 - every user may call; what they may do is judged by their credentials
     listener.settimeout(0)
     return listener
-
-
-def release(path: str) -> None:
-    """Take the socket away at the end."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
 
 
 def _refuse_if_answered(path: str) -> None:

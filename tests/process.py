@@ -1,8 +1,8 @@
 """The real bitsd as a process of its own, on a private socket and state directory, and a plain client for it.
 
-    async with Bitsd(tmp_path) as bitsd:
-        status, job = await bitsd.call("POST", "/v1/jobs", {"display_name": "a"})
-        await bitsd.kill(); await bitsd.start()     # SIGKILL and start again
+async with Bitsd(tmp_path) as bitsd:
+    status, job = await bitsd.call("POST", "/v1/jobs", {"display_name": "a"})
+    await bitsd.kill(); await bitsd.start()     # SIGKILL and start again
 """
 
 import asyncio
@@ -29,6 +29,8 @@ class Bitsd:
         self.environment = FAST | environment
         self.downloads = home / "downloads"
         self.downloads.mkdir(exist_ok=True)
+        self.arguments: tuple[str, ...] = ()
+        """Further command-line arguments of a start."""
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -42,7 +44,7 @@ class Bitsd:
 
     async def start(self) -> None:
         """Returns when it answers."""
-        self.process = await self.spawn()
+        self.process = await self.spawn(*self.arguments)
         while True:
             try:
                 await self.call("GET", "/v1")
@@ -111,9 +113,9 @@ class Bitsd:
     async def act(self, job: Document, operation: str) -> Document:
         return await self.ok("POST", f"/v1/jobs/{job['id']}/{operation}")
 
-    async def wait(self, job: Document, *states: str, timeout: float = 30) -> Document:
+    async def wait(self, job: Document, *states: str, seconds: float = 30) -> Document:
         """The job once it is in one of the states; fails when it does not get there."""
-        found = await self.ok("GET", f"/v1/jobs/{job['id']}/wait?until={','.join(states)}&timeout={timeout}")
+        found = await self.ok("GET", f"/v1/jobs/{job['id']}/wait?until={','.join(states)}&timeout={seconds}")
         assert found["state"] in states, found
         return found
 

@@ -26,6 +26,7 @@ _STATUS = {
     "STORE_FULL": 507,
     "E_FAIL": 500,
 }
+MAX_ERRORS = 1000
 MAX_FIELD = 200
 """Characters of a field's name that a reply repeats."""
 _CHOICES = {"priority", "notify", "flags", "proxy", "usage", "security_flags", "cost_policy"}
@@ -66,6 +67,8 @@ def of_queue_error(error: JobQueueError) -> web.Response:
 
 def of_validation_error(error: ValidationError) -> web.Response:
     """The reply for a request of the wrong shape: the first thing wrong with it, by field."""
+    if error.error_count() > MAX_ERRORS:  # telling even the first means building them all
+        return problem("E_INVALIDARG", f"{error.error_count()} members of the request are wrong")
     first = error.errors(include_url=False, include_input=False)[0]
     where = [str(part) for part in first["loc"]]
     field = ".".join(where)[:MAX_FIELD]

@@ -15,12 +15,14 @@ from daemon.api.call import Backend, Call, Reply
 from daemon.api.problem import field_error, of_queue_error, of_validation_error, problem
 from daemon.api.routes import ROUTES, Route
 from daemon.openapi import document
-from jobqueue.errors import JobQueueError
+from jobqueue.errors import JobQueueError, RefusedError
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request: 10,000 files with long URLs fit, a hostile one does no harm."""
+MAX_MEMBERS = 500_000
+"""Members and items in a body: the limits on files and ranges (spec/service.md §4.2) fit twice."""
 
 
 def application(backend: Backend) -> web.Application:
@@ -65,6 +67,8 @@ async def _body(request: web.Request, model: type[BaseModel] | None) -> BaseMode
     data = await request.read()
     if model is None:
         return None  # what comes without being asked for is ignored, as `curl -d ''` sends it
+    if data.count(b",") > MAX_MEMBERS:  # each is a value in memory, many times its size on the wire
+        raise RefusedError("E_INVALIDARG", f"the body has more than {MAX_MEMBERS} members", limit=MAX_MEMBERS)
     return model.model_validate_json(data)
 
 

@@ -73,10 +73,10 @@ class FileToAdd(Request):
 
     remote_name: str
     local_name: str
-    ranges: list[Range] | None = None
+    ranges: Annotated[list[Range], Field(fail_fast=True)] | None = None
     expected_size: Size | None = None
     digest: dict[str, str] | None = None
-    mirrors: list[str] | None = None
+    mirrors: Annotated[list[str], Field(fail_fast=True)] | None = None
     make_dirs: bool = False
 
 
@@ -120,14 +120,14 @@ class CreateJob(JobProperties):
     """POST /v1/jobs. `resume`: start it at once."""
 
     display_name: DisplayName
-    files: list[FileToAdd] | None = None
+    files: Annotated[list[FileToAdd], Field(fail_fast=True)] | None = None
     resume: bool = False
 
 
 class AddFiles(Request):
     """POST /v1/jobs/{id}/files: all of them or none."""
 
-    files: Annotated[list[FileToAdd], Field(min_length=1)]
+    files: Annotated[list[FileToAdd], Field(min_length=1, fail_fast=True)]
 
 
 class FilePatch(Request):

@@ -65,7 +65,7 @@ async def test_one_large_file_beside_the_peers(tmp_path: Path) -> None:
                 file = {"remote_name": nginx.url("f"), "local_name": str(folder / "f")}
                 body = {"display_name": "bench", "files": [file], "resume": True}
                 job = await bitsd.ok("POST", "/v1/jobs", body)
-                await bitsd.wait(job, "TRANSFERRED", timeout=300)
+                await bitsd.wait(job, "TRANSFERRED", seconds=300)
                 await bitsd.act(job, "complete")
 
             runs: dict[str, Run] = {"bitsd": ours} | peers(nginx.url("f"))
