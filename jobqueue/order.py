@@ -97,10 +97,11 @@ def _fill(waiting: Sequence[Waiter], running: Sequence[Runner], size: int, time_
         start += taken
         left -= len(taken)
         if line:
-            expired = [job for job in runners if now - job.since >= time_slice][: len(line)]
+            expired = [job for job in runners if job.since + time_slice <= now][: len(line)]
             over += [job.id for job in expired]
             start += line[: len(expired)]
-            look_again = min([look_again, *(job.since + time_slice for job in runners[len(expired) :])])
+            if len(expired) < len(line):
+                look_again = min([look_again, *(job.since + time_slice for job in runners[len(expired) :])])
     unoccupied = max(0, size - len(running))
     return Decision(tuple(start[:unoccupied]), tuple(over), tuple(preempted), look_again)
 

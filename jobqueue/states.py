@@ -19,7 +19,7 @@ class Trigger(StrEnum):
     RESUME = "resume"
     COMPLETE = "complete"
     CANCEL = "cancel"
-    INVALIDATE = "validated: false"
+    INVALIDATE = "judged invalid"
     START = "start"  # T2, T3
     YIELD = "yield"  # T5, T23: pre-empted, or the service stopped
     SLICE_END = "time slice"  # T5

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import get_args
 
 from aiohttp import web
@@ -37,6 +38,7 @@ async def events(call: Call) -> Reply | web.StreamResponse:
         left = deadline - asyncio.get_running_loop().time()
         if found or left <= 0 or call.backend.events.is_closed:
             return Reply({"events": [event_document(event) for event in found], "seq": seq})
+        query = replace(query, after=seq)  # what was looked at may be truncated while this waits
         try:
             async with asyncio.timeout(left):
                 await news.wait()

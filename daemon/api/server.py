@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request: 10,000 files with long URLs fit, a hostile one does no harm."""
-MAX_MEMBERS = 500_000
-"""Members and items in a body: the limits on files and ranges (spec/service.md §4.2) fit twice."""
+MAX_MEMBERS = 250_000
+"""Members and items in a body: as many files and ranges as the default limits allow just fit."""
 
 
 def application(backend: Backend) -> web.Application:

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any
 from tests.process import Bitsd, Document
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+GROWTH = 12.0
+"""MiB by which a process may grow while it is sent bad input."""
 PROBLEM = {"type", "title", "status", "detail", "code", "hresult"}
 
 
@@ -86,6 +88,28 @@ def parsed(data: bytes) -> Answer:
     first, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines)
     return Answer(int(first.split(" ")[1]), {name.lower(): value.strip() for name, _, value in pairs}, body)
+
+
+async def snapshot(bitsd: Bitsd) -> object:
+    return await bitsd.ok("GET", "/v1/jobs?include=files"), await bitsd.ok("GET", "/v1/events")
+
+
+@asynccontextmanager
+async def unharmed(home: Path, first: Sequence[bytes] = ()) -> AsyncIterator[Bitsd]:
+    """A service that must be as it was in the end: same process, no traceback, no memory lost.
+
+    `first` is sent before memory is measured: buffers that the C library keeps for good are made then.
+    """
+    async with Bitsd(home) as service:
+        for data in [*first, *first]:
+            await send(service, data)
+        pid, memory = service.pid, service.memory()
+        yield service
+        assert (await service.ok("GET", "/v1"))["name"] == "bitsd"
+        assert service.pid == pid
+        assert "Traceback" not in service.log, service.log
+        assert "ERROR" not in service.log, service.log
+        assert service.memory() - memory < GROWTH
 
 
 ASK = """
