@@ -1,69 +1,20 @@
-"""`bitsd`: parse arguments, load the configuration, run."""
+"""`bitsd`. Imports nothing of the project before it is sure that `daemon` is ours (docs/architecture.md)."""
 
-import argparse
-import asyncio
-import os
 import sys
-from collections.abc import Callable
 from importlib.metadata import packages_distributions
-
-from daemon import __version__
-from daemon.config import Config, ConfigError, default_path, default_socket, default_state_dir, load
 
 
 def main() -> None:
     """Entry point; exits with 0 after a clean stop, 1 when the service cannot run, 2 on bad usage or configuration."""
-    arguments = _parser().parse_args()
-    owners = packages_distributions().get("daemon", [])
-    if set(owners) - {"bitsd"}:
+    others = sorted(set(packages_distributions().get("daemon", [])) - {"bitsd"})
+    if others:
         sys.exit(
-            f"bitsd: cannot start: the package {', '.join(sorted(set(owners) - {'bitsd'}))} installed its own 'daemon'"
-            " into this environment; install bitsd into an environment of its own (pipx install bitsd)"
+            f"bitsd: cannot start: the package {', '.join(others)} installed its own 'daemon' into this environment;"
+            " install bitsd into an environment of its own (pipx install bitsd)"
         )
-    path = arguments.config or default_path()
+    from daemon.command import run  # noqa: PLC0415 - see above
 
-    def read() -> Config:
-        return load(path, os.environ)
-
-    try:
-        config = read()
-    except ConfigError as error:
-        print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - the log is not configured yet
-        sys.exit(2)
-    code = _run(config, arguments, read)
-    sys.stderr.flush()
-    os._exit(code)  # threads that hang in the kernel on a dead disk must not hold the exit
-
-
-def _run(config: Config, arguments: argparse.Namespace, read: Callable[[], Config]) -> int:
-    # imported late: --help and a mistake in the configuration answer at once
-    from daemon import logs, sockets  # noqa: PLC0415
-    from daemon.app import Options, serve  # noqa: PLC0415
-    from jobqueue.errors import JobQueueError  # noqa: PLC0415
-
-    logs.configure(config.daemon)
-    options = Options(
-        socket=os.path.abspath(arguments.socket or config.daemon.socket or default_socket()),
-        state_dir=os.path.abspath(arguments.state_dir or config.daemon.state_dir or default_state_dir()),
-        is_ephemeral=arguments.ephemeral,
-        reload=read,
-    )
-    try:
-        asyncio.run(serve(config, options))
-    except (sockets.ClaimError, JobQueueError) as error:
-        print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
-        return 1
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bitsd", description="Background download service.")
-    parser.add_argument("--config", metavar="FILE", help="config.toml to use")
-    parser.add_argument("--socket", metavar="PATH", help="Unix socket to serve on")
-    parser.add_argument("--state-dir", metavar="DIR", help="where the queue is kept")
-    parser.add_argument("--ephemeral", action="store_true", help="keep the queue in memory only")
-    parser.add_argument("--version", action="version", version=f"bitsd {__version__}")
-    return parser
+    run()
 
 
 if __name__ == "__main__":

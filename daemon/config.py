@@ -103,7 +103,7 @@ def load(path: str | None, environment: Mapping[str, str]) -> Config:
         if name.startswith(PREFIX) and separator:
             table = tables.setdefault(section, {})
             if isinstance(table, dict):
-                table[key] = _value(text)
+                table[key] = _value(section, key, text)
     try:
         return Config.model_validate(tables)
     except ValidationError as error:
@@ -135,12 +135,15 @@ def default_state_dir() -> str:
     return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "bitsd")
 
 
-def _value(text: str) -> object:
-    """A value as TOML would read it; what is not TOML is a string."""
+def _value(section: str, key: str, text: str) -> object:
+    """A value as TOML would read it; what is not TOML, or not a string where one belongs, is taken as it stands."""
+    model = Config.model_fields.get(section)
+    field = getattr(model.annotation, "model_fields", {}).get(key) if model else None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value: object = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    return text if field is not None and field.annotation is str and not isinstance(value, str) else value
 
 
 def _explained(error: ValidationError) -> str:

@@ -4,7 +4,6 @@ Owns what is shown to whom: custom headers go to their owner alone, and to nobod
 """
 
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 from daemon.access import Caller
@@ -101,11 +100,12 @@ class Documents:
         asked = job.timers.retry_after or 0
         reason = "retry_after" if asked > retry.minimum_retry_delay(job, self._queue.policy) else "retry_delay"
         if isinstance(verdict, retry.GiveUpAt):
-            detail = f"no retry before the no-progress timeout ends in {ceil(left)} s; resume tries at once"
+            detail = "the no-progress timeout ends before the next attempt; resume tries at once"
         elif reason == "retry_after":
-            detail = f"the server asked to wait; next attempt in {ceil(left)} s; resume tries at once"
+            detail = f"the server asked to wait {asked} s; resume tries at once"
         else:
-            detail = f"next attempt in {ceil(left)} s; resume tries at once"
+            delay = retry.minimum_retry_delay(job, self._queue.policy)
+            detail = f"waits out its retry delay of {delay} s; resume tries at once"
         return {"reason": reason, "until": until, "detail": detail}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from jobqueue.errors import HRESULTS, JobQueueError, StoreFailedError, StoreFullError
-from jobqueue.job import Failed, Job, JobError, Outcome, Yielded
+from jobqueue.job import Failed, Finished, Job, JobError, Outcome, Yielded
 from jobqueue.order import Runner
 from jobqueue.reports import Reports
 
@@ -60,6 +60,7 @@ class Attempts:
 
     def start(self, group: asyncio.TaskGroup, job: Job, now: float) -> None:
         """Begin an attempt at a job that is TRANSFERRING."""
+        log.info("job %s (%s) starts", job.id, job.properties.display_name)
         level = job.properties.priority.level
         attempt = _Attempt(level, now, group.create_task(self._guarded(job), name=f"attempt {job.id}"))
         self._running[job.id] = attempt
@@ -103,6 +104,7 @@ class Attempts:
                 await asyncio.wait({attempt.task})
                 stopped = Yielded(attempt.is_slice_end)
                 outcome = stopped if attempt.task.cancelled() else attempt.task.result()
+                _tell(job, outcome)
                 again = await self._record(job.id, outcome)
                 if again is not None and attempt.is_stopping:
                     again = await self._record(job.id, stopped)
@@ -122,3 +124,13 @@ class Attempts:
             except (StoreFullError, StoreFailedError) as error:
                 log.error("cannot record what came of job %s, trying again: %s", job_id, error)
                 await asyncio.sleep(STORE_PAUSE)
+
+
+def _tell(job: Job, outcome: Outcome) -> None:
+    match outcome:
+        case Finished():
+            log.info("job %s is transferred", job.id)
+        case Yielded():
+            log.info("job %s is stopped, its bytes are kept", job.id)
+        case Failed(error, transient):
+            log.warning("job %s failed%s: %s", job.id, ", may be tried again" if transient else "", error.message)

@@ -145,7 +145,9 @@ class JobQueue:
 
         def taken(change: Change, job: Job) -> Job:
             job = change.advance(job, Trigger.EDIT)
-            stripped = replace(job.properties, custom_headers=None, notify_command=None)
+            stripped = replace(
+                job.properties, custom_headers=None, custom_headers_write_only=False, notify_command=None
+            )
             return replace(job, owner=owner, properties=stripped)
 
         return await self._edit(job_id, guard, taken)

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 """Jobs whose time has come that are handled in one transaction."""
-SHORTEST_SAVE = 2.0
-"""Seconds: service time is saved no more often than this while a timer runs."""
+SHORTEST_SAVE, LONGEST_SAVE = 2.0, 3600.0
+"""Seconds between two saves of service time while a timer runs: a sixteenth of what is left of it, within these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class Scheduler:
                     async with asyncio.timeout(delay):
                         await self._wake.wait()
             self._attempts.stop_all()
+        await self._queue.change(lambda _: None)  # saves the service's time
 
     async def _recover(self) -> list[Job]:
         def work(change: Change) -> list[Job]:
@@ -127,7 +128,7 @@ class Scheduler:
             for job in await self._reports.start(decision.start):
                 self._attempts.start(group, job, self._queue.clock.now())
         self._queue.next_wake = board.next_wake
-        self._save_at = now + max(SHORTEST_SAVE, (board.next_wake - now) / 16)
+        self._save_at = _save_at(now, board.next_wake)
         look_at = min(board.next_wake, decision.look_again, self._save_at)
         return None if look_at == inf else max(0.0, look_at - self._queue.clock.now())
 
@@ -180,6 +181,12 @@ class Scheduler:
         error = _overrun(change.wall) if trigger is Trigger.OVERRUN else None
         change.save(job, change.advance(job, trigger, error))
         return None
+
+
+def _save_at(now: float, next_wake: float) -> float:
+    if next_wake == inf:
+        return inf
+    return now + min(LONGEST_SAVE, max(SHORTEST_SAVE, (next_wake - now) / 16))
 
 
 def _overrun(wall: float) -> JobError:

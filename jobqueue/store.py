@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from importlib import resources
 from typing import Any, Protocol, TypeVar
 
@@ -153,6 +154,8 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -2048")
+        # patterns mean what they mean to a shell and to the twin in memory: [!x], an open bracket
+        connection.create_function("glob", 2, lambda pattern, name: fnmatchcase(name, pattern), deterministic=True)
         _migrate(connection, path)
     except Exception:
         connection.close()

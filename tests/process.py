@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -118,6 +118,14 @@ class Bitsd:
         found = await self.ok("GET", f"/v1/jobs/{job['id']}/wait?until={','.join(states)}&timeout={seconds}")
         assert found["state"] in states, found
         return found
+
+    async def until(self, job: Document, is_so: Callable[[Document], bool]) -> Document:
+        """The job once its document is as wanted: bytes have no event, so this asks again and again."""
+        while True:
+            found = await self.job(job)
+            if is_so(found):
+                return found
+            await asyncio.sleep(0.01)
 
     async def events(self, after: int = 0, job: Document | None = None, types: str = "") -> list[Document]:
         query = f"?after={after}" + (f"&job={job['id']}" if job else "") + (f"&types={types}" if types else "")

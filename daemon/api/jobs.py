@@ -79,7 +79,7 @@ async def listing(call: Call) -> web.StreamResponse:
     end: Document = {"next_cursor": cursor, "seq": seq}
     if query.changed_since is not None:
         end["removed"] = removed
-    await response.write(b"]," + json.dumps(end).encode()[1:])
+    await response.write(b"]," + json.dumps(end, separators=(",", ":")).encode()[1:])
     await response.write_eof()
     return response
 

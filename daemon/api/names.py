@@ -121,7 +121,7 @@ def _check_folder(folder: str, field: str, *, make_dirs: bool) -> None:
             return
         if error.errno in {errno.EACCES, errno.EPERM}:
             raise RefusedError("E_ACCESSDENIED", f"cannot reach {folder}", field=field, path=folder) from error
-        hint = "; create it or set make_dirs" if error.errno == errno.ENOENT else ""
+        hint = "; create it, or ask for make_dirs" if error.errno == errno.ENOENT else ""
         message = f"cannot use the directory {folder}: {error.strerror}{hint}"
         raise RefusedError("E_INVALIDARG", message, field=field, path=folder) from error
     if not stat.S_ISDIR(found.st_mode):

@@ -46,7 +46,7 @@ def problem(
     """The reply for a refused request; `facts` are further members of the document."""
     document: dict[str, Any] = {
         "type": "about:blank",
-        "title": code,
+        "title": code.removeprefix("BG_E_").removeprefix("E_").replace("_", " ").capitalize(),
         "status": status or status_of(code),
         "detail": detail,
         "code": code,

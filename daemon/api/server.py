@@ -1,5 +1,8 @@
 """The aiohttp application over the route table: credentials, validation, errors as documents. No rule of its own."""
 
+import asyncio
+import contextlib
+import ctypes
 import json
 import logging
 import socket
@@ -21,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request: 10,000 files with long URLs fit, a hostile one does no harm."""
+BIG_BODY = 256 * 1024
+TRIM_DELAY = 0.1
 MAX_MEMBERS = 250_000
 """Members and items in a body: as many files and ranges as the default limits allow just fit."""
 
@@ -65,11 +70,23 @@ def _caller(request: web.Request) -> Caller:
 
 async def _body(request: web.Request, model: type[BaseModel] | None) -> BaseModel | None:
     data = await request.read()
+    if len(data) > BIG_BODY:
+        _trim_memory_soon()
     if model is None:
         return None  # what comes without being asked for is ignored, as `curl -d ''` sends it
     if data.count(b",") > MAX_MEMBERS:  # each is a value in memory, many times its size on the wire
         raise RefusedError("E_INVALIDARG", f"the body has more than {MAX_MEMBERS} members", limit=MAX_MEMBERS)
     return model.model_validate_json(data)
+
+
+def _trim_memory_soon() -> None:
+    """Give what a big request took back to the system, once it is free; the C library would keep it for good."""
+    asyncio.get_running_loop().call_later(TRIM_DELAY, _trim_memory)
+
+
+def _trim_memory() -> None:
+    with contextlib.suppress(AttributeError):  # not every C library has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _query(request: web.Request, model: type[BaseModel] | None) -> BaseModel | None:
@@ -108,8 +125,12 @@ def _refusal(request: web.Request, error: JobQueueError | ValidationError | web.
         case ValidationError():
             return of_validation_error(error)
         case web.HTTPRequestEntityTooLarge():
+            _trim_memory_soon()
             detail = f"the request is larger than {MAX_BODY} bytes"
             return problem("E_INVALIDARG", detail, {"limit": MAX_BODY}, status=413)
         case _:
             code = "E_ACCESSDENIED" if error.status == HTTPStatus.FORBIDDEN else "E_NOTIMPL"
-            return problem(code, f"cannot {request.method} {request.path}: {error.reason}", status=error.status)
+            refusal = problem(code, f"cannot {request.method} {request.path}: {error.reason}", status=error.status)
+            if "Allow" in error.headers:
+                refusal.headers["Allow"] = error.headers["Allow"]
+            return refusal

@@ -4,12 +4,12 @@ Owns nothing else: each verb lives with its kind (get, listing, editing, control
 exit codes in `session`.
 """
 
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from daemon import __version__
 from daemon.client import control, editing, get, listing, monitor, watching
 from daemon.client.session import Session
 
@@ -62,7 +62,7 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        print(f"bitsctl {__version__}")
+        print(f"bitsctl {version('bitsd')}")
         raise typer.Exit
 
 
@@ -76,7 +76,7 @@ def options(
         ),
     ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the documents of the API, one a line.")] = False,
-    version: Annotated[  # noqa: ARG001 - its callback does it all
+    shows_version: Annotated[  # noqa: ARG001 - its callback does it all
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

@@ -21,7 +21,7 @@ Change = Callable[[str], Awaitable[Job]]
 AT_ONCE = 16
 
 _RESULTS = {
-    "BG_S_PARTIAL_COMPLETE": "only what was finished has been kept",
+    "BG_S_PARTIAL_COMPLETE": "what was finished has been kept, the rest is gone",
     "BG_S_UNABLE_TO_DELETE_FILES": "some temporary files could not be removed",
 }
 

@@ -61,7 +61,7 @@ def _setting_rows(job: Job) -> list[tuple[str, str]]:
     limit = job.maximum_download_size
     return [
         ("retry delay", f"{format_duration(job.minimum_retry_delay)} at least"),
-        ("no progress", f"an error after {format_duration(job.no_progress_timeout)}"),
+        ("no progress", _patience(job.no_progress_timeout)),
         ("time limit", f"{format_duration(job.maximum_download_time)} of downloading"),
         ("size limit", format_size(limit) if limit else ""),
         ("notify", ", ".join([*notify.flags, *(["by " + clean(" ".join(notify.command))] if notify.command else [])])),
@@ -115,3 +115,7 @@ def describe_service(service: Service, socket_path: str, states: Mapping[str, in
         ("warning", "the queue could not be read at start and was begun anew" if service.state_lost else ""),
     ]
     return "\n".join(f"{name + ':':10}{value}" for name, value in rows if value)
+
+
+def _patience(seconds: int) -> str:
+    return f"an error after {format_duration(seconds)}" if seconds else "every error is final"

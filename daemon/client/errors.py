@@ -56,7 +56,7 @@ class LocalFileError(ClientError):
 
 
 class EventsGone(ClientError):
-    """The events asked for have been dropped (410). `oldest` is the first SEQ that is still there, if it was told."""
+    """The events asked for have been dropped (410). `oldest` is the number to ask from, if it was told."""
 
     @property
     def oldest(self) -> int | None:

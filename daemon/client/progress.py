@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from daemon.client.output import clean, format_duration, format_percent, format_size, format_speed, format_time
+from daemon.client.output import clean, format_duration, format_percent, format_size, format_speed
 from daemon.client.speed import SpeedMeter
 from daemon.schema import Job, State
 
@@ -138,7 +138,8 @@ def describe_state(job: Job) -> str | None:
     """A line about a state that needs one; None for those where progress says enough."""
     match job.state:
         case State.QUEUED:
-            return f"queued: {describe_waiting(job)}" if job.waiting else None
+            is_news = job.waiting is not None and job.waiting.reason != "starting"
+            return f"queued: {describe_waiting(job)}" if is_news else None
         case State.TRANSIENT_ERROR:
             message = clean(job.error.message) if job.error else "a transient error"
             return f"transient error: {message}; {describe_waiting(job) or 'will try again'}"

@@ -120,7 +120,7 @@ def _hint(error: ClientError) -> str | None:
     if error.problem.get("candidates"):
         return "candidates: " + ", ".join(map(clean, error.problem["candidates"]))
     if isinstance(error, EventsGone) and error.oldest is not None:
-        return f"ask for what is left with --after {max(0, error.oldest - 1)}"
+        return f"ask for what is left with --after {error.oldest}"
     return _HINTS.get(error.code)
 
 

@@ -24,7 +24,7 @@ def user_socket() -> str:
 def how_to_start(path: str) -> str:
     """One line for a person who finds nobody on `path`."""
     if path == SYSTEM_SOCKET:
-        return "start it with `sudo systemctl start bitsd`, or for this user with `systemctl --user start bitsd`"
+        return "start it with `sudo bitsd`, or for yourself with `bitsd`"
     if path == user_socket():
-        return "start it with `systemctl --user start bitsd`"
+        return "start it with `bitsd`"
     return f"start it with `bitsd --socket {path}`, or name another socket with --socket or $BITSD_SOCKET"

@@ -98,18 +98,24 @@ async def snapshot(bitsd: Bitsd) -> object:
 async def unharmed(home: Path, first: Sequence[bytes] = ()) -> AsyncIterator[Bitsd]:
     """A service that must be as it was in the end: same process, no traceback, no memory lost.
 
-    `first` is sent before memory is measured: buffers that the C library keeps for good are made then.
+    `first` is sent while memory is measured: after big buffers the C library keeps now more, now less for itself.
     """
     async with Bitsd(home) as service:
-        for data in [*first, *first]:
-            await send(service, data)
-        pid, memory = service.pid, service.memory()
+        pid, memory = service.pid, await _least(service, first)
         yield service
         assert (await service.ok("GET", "/v1"))["name"] == "bitsd"
         assert service.pid == pid
         assert "Traceback" not in service.log, service.log
         assert "ERROR" not in service.log, service.log
-        assert service.memory() - memory < GROWTH
+        assert await _least(service, first) - memory < GROWTH
+
+
+async def _least(service: Bitsd, first: Sequence[bytes]) -> float:
+    sizes = [service.memory()]
+    for data in [*first, *first]:
+        await send(service, data)
+        sizes.append(service.memory())
+    return min(sizes)
 
 
 ASK = """

@@ -4,7 +4,6 @@ import asyncio
 import os
 import pwd
 from collections.abc import AsyncIterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,6 @@ from tests.process import Bitsd, Document
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NUMBERS = count()
 DEFAULTS: dict[str, object] = {
     "revision": 1,
     "type": "DOWNLOAD",
@@ -122,14 +120,8 @@ async def test_create_is_all_or_nothing(bitsd: Bitsd) -> None:
 async def test_the_no_progress_timeout_follows_the_priority_until_it_is_set(bitsd: Bitsd) -> None:
     job = await made(bitsd, priority="FOREGROUND")
     assert job["no_progress_timeout"] == 3600
-    seen = []
-    for body in (
-        {"priority": "LOW"},
-        {"no_progress_timeout": 5},
-        {"priority": "FOREGROUND"},
-        {"no_progress_timeout": None},
-    ):
-        seen.append((await patch(bitsd, job, body))[1]["no_progress_timeout"])
+    bodies = {"priority": "LOW"}, {"no_progress_timeout": 5}, {"priority": "FOREGROUND"}, {"no_progress_timeout": None}
+    seen = [(await patch(bitsd, job, body))[1]["no_progress_timeout"] for body in bodies]
     assert seen == [86400, 5, 5, 3600]
 
 
@@ -156,7 +148,8 @@ async def test_patch_merges_member_by_member_and_null_is_the_default(bitsd: Bits
 async def test_a_patch_without_effect_is_no_change(bitsd: Bitsd) -> None:
     job = await made(bitsd)
     before = await bitsd.job(job), await bitsd.events(job=job)
-    for body in ({}, {"display_name": "a"}, {"notify": {}}, {"priority": "NORMAL"}, {"custom_headers": None}):
+    bodies: list[object] = [{}, {"display_name": "a"}, {"notify": {}}, {"priority": "NORMAL"}, {"custom_headers": None}]
+    for body in bodies:
         assert (await patch(bitsd, job, body))[0] == 200
     assert (await bitsd.job(job), await bitsd.events(job=job)) == before
 

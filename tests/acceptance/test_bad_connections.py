@@ -1,4 +1,4 @@
-"""Show 9 of the first issue, below the API: what is not HTTP, half a request, idle connections, clients that vanish."""
+"""Below the API: what is not HTTP, half a request, idle connections, clients that vanish."""
 
 import asyncio
 import socket

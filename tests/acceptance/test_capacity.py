@@ -1,4 +1,4 @@
-"""What an idle and a crowded service take: show 7 of the first issue."""
+"""What an idle and a crowded service take."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a kill, a stop and a changed server do to a running download: shows 2 and 3 of the first issue."""
+"""What a kill, a stop and a changed server do to a running download."""
 
 import asyncio
 import hashlib
@@ -17,12 +17,9 @@ RATE = "limit_rate 20m;"
 
 
 async def bytes_landed(bitsd: Bitsd, job: Document, at_least: int) -> int:
-    """Wait for live progress to pass a mark: there is no event for bytes, so ask again."""
-    while True:
-        landed = (await bitsd.job(job))["progress"]["bytes_transferred"]
-        if landed >= at_least:
-            return int(landed)
-        await asyncio.sleep(0.01)
+    """Wait for live progress to pass a mark."""
+    job = await bitsd.until(job, lambda seen: seen["progress"]["bytes_transferred"] >= at_least)
+    return int(job["progress"]["bytes_transferred"])
 
 
 def digest(path: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Errors and retries through the socket: show 4 of the first issue."""
+"""Errors and retries through the socket."""
 
 import asyncio
 from pathlib import Path

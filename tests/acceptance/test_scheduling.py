@@ -1,10 +1,10 @@
-"""Who runs when, seen from outside: show 6 of the first issue."""
+"""Who runs when, seen from outside."""
 
 import asyncio
 from pathlib import Path
 
 from tests.origin import Origin
-from tests.process import Bitsd, Document
+from tests.process import Bitsd
 
 LEVELS = ["FOREGROUND", "HIGH", "NORMAL", "LOW"]
 
@@ -125,7 +125,5 @@ async def test_the_size_of_a_job_is_known_long_before_its_files_have_come(tmp_pa
             origin.file(f"/{number}", size=1000, stall_after=10 if number == 0 else None)
         job = await bitsd.create(*(origin.url(f"/{number}") for number in range(5)))
         async with asyncio.timeout(2):
-            while (await bitsd.job(job))["progress"]["bytes_total"] is None:
-                await asyncio.sleep(0.01)  # sizes have no event
-        progress = (await bitsd.job(job))["progress"]
-        assert (progress["bytes_total"], progress["files_transferred"]) == (5000, 0)
+            job = await bitsd.until(job, lambda seen: seen["progress"]["bytes_total"] is not None)
+        assert (job["progress"]["bytes_total"], job["progress"]["files_transferred"]) == (5000, 0)

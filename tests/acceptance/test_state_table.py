@@ -1,4 +1,4 @@
-"""Show 5 of the first issue: each cell of spec/service.md §2.2 through the socket, written out here once more.
+"""Each cell of spec/service.md §2.2 through the socket, written out here once more.
 
 A test walks a row and collects every cell that is wrong before it fails; tests/acceptance/table.py explains the words.
 """
@@ -137,7 +137,7 @@ async def test_resume(on: Stage) -> None:
 
 async def test_resume_of_a_transferred_job_with_nothing_new_falls_back_without_fetching(on: Stage) -> None:
     job = await on.bring("TRANSFERRED", left=0)
-    seen, last = len(on.origin.requests), (await on.bitsd.ok("GET", "/v1/events"))["seq"]
+    seen, last = len(on.origin.requests), (await on.bitsd.ok("GET", "/v1/jobs"))["seq"]
     assert (await on.bitsd.act(job, "resume"))["state"] == "QUEUED"
     await on.bitsd.wait(job, "TRANSFERRED")
     moves = await on.bitsd.events(last, job, "JOB_STATE")

@@ -1,5 +1,6 @@
 """The local side of a transfer: the part file in a world where others may touch it."""
 
+import asyncio
 import errno
 import os
 import shutil
@@ -116,7 +117,7 @@ async def test_a_full_disk_is_an_error_with_its_name_and_what_was_written_stays(
         if written >= 4:
             raise OSError(errno.ENOSPC, "full")
         written += 4
-        return rig.part.write_bytes(data)
+        return await asyncio.to_thread(rig.part.write_bytes, data)
 
     monkeypatch.setattr("aiofiles.threadpool.binary.AsyncFileIO.write", write)
     rig.play(whole([b"0123", b"4567", b"89"], 10))

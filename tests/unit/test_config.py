@@ -1,4 +1,4 @@
-"""config.toml and the environment: docs/api.md §6."""
+"""config.toml and the environment: docs/configuration.md."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 from daemon import __version__
 from daemon.config import Config, ConfigError, load
 
-# docs/api.md §6, written out once more
-DEFAULTS = {
+# docs/configuration.md, written out once more
+DEFAULTS: dict[str, dict[str, object]] = {
     "daemon": {
         "socket": "",
         "state_dir": "",

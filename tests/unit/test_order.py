@@ -164,7 +164,7 @@ def test_no_job_runs_on_or_starts_while_a_higher_one_of_its_pool_is_left_waiting
     waiting, running, slots, now = board
     decision = choose(waiting, running, slots, now)
     told = {*decision.slice_over, *decision.preempted} | {job.id for job in running if job.is_stopping}
-    levels = {job.id: job.level for job in [*waiting, *running]}
+    levels = {job.id: job.level for job in waiting} | {job.id: job.level for job in running}
     for is_foreground in (True, False):
         left = [job.level for job in waiting if job.id not in decision.start and (job.level == 0) is is_foreground]
         going_on = [levels[job.id] for job in running if job.id not in told and (job.level == 0) is is_foreground]

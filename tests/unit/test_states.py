@@ -11,7 +11,8 @@ from jobqueue.job import Intent, Job, State, Totals
 from jobqueue.states import Trigger, advance, diagram
 from tests.builders import NOT_FOUND, TIMED_OUT, a_job
 
-ORDER = "SUSPENDED QUEUED CONNECTING TRANSFERRING TRANSIENT_ERROR ERROR TRANSFERRED ACKNOWLEDGED CANCELLED".split()
+COLUMNS = "SUSPENDED QUEUED CONNECTING TRANSFERRING TRANSIENT_ERROR ERROR TRANSFERRED ACKNOWLEDGED CANCELLED"
+ORDER = COLUMNS.split()
 
 # `=` stays and changes nothing, a state is where it leads, IS is refused; columns as in ORDER
 TABLE = {
@@ -70,7 +71,7 @@ def test_each_trigger_in_each_state_does_what_the_specification_says(trigger: Tr
 def test_nothing_may_happen_to_a_job_that_is_being_completed_or_cancelled(
     intent: Intent, state: State, trigger: Trigger
 ) -> None:
-    with pytest.raises(InvalidStateError, match="it is being (completed|cancelled)"):
+    with pytest.raises(InvalidStateError, match=r"it is being (completed|cancelled)"):
         advance(a_job(state, intent=intent), trigger, 50.0, 5e8)
 
 
