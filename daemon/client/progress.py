@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from daemon.client.output import clean, format_duration, format_percent, format_size, format_speed
+from daemon.client.output import clean, format_duration, format_percent, format_size, format_speed, format_time
 from daemon.client.speed import SpeedMeter
 from daemon.schema import Job, State
 
