@@ -90,7 +90,7 @@ class Finisher:
             raise published.problem
         left = await self._files.discard(job.owner, [file for file in files if not file.transferred])
         done = await self._end(job.id, Trigger.COMPLETE, published.indexes)
-        result = "S_OK" if job.totals.is_transferred else "BG_S_PARTIAL_COMPLETE"
+        result = "S_OK" if done.totals.is_transferred else "BG_S_PARTIAL_COMPLETE"
         return done, self._with_leftovers(job, left, result)
 
     async def _finish_cancel(self, job: Job) -> tuple[Job, str]:

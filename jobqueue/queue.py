@@ -97,7 +97,7 @@ class JobQueue:
             job = edit.set_properties(job, new.properties)
             job = replace(job, timers=replace(job.timers, activity_at=change.now))
             job = change.emit(change.tx.insert_job(job, None), "JOB_CREATED")
-            job = self._with_files(change, job, new.files)
+            job = self._with_files(change, job, new.files, is_exempt=new.owner.uid == ROOT)
             if new.resume:
                 job = change.save(job, self._resumed(change, job), by_owner=True)
             change.keep(job)
@@ -121,13 +121,18 @@ class JobQueue:
 
         return await self._edit(job_id, guard, edited)
 
-    async def add_files(self, job_id: str, guard: Guard, files: Sequence[File]) -> Sequence[File]:
-        """Append all of them or none; returns them as added. Raises RefusedError, InvalidStateError."""
+    async def add_files(
+        self, job_id: str, guard: Guard, files: Sequence[File], *, is_exempt: bool = False
+    ) -> Sequence[File]:
+        """Append all of them or none; returns them as added. `is_exempt` from the limits (the caller is root).
+
+        Raises RefusedError, InvalidStateError.
+        """
 
         def work(change: Change) -> Sequence[File]:
             job = self._guarded(change, job_id, guard)
             change.advance(job, Trigger.EDIT)
-            change.save(job, self._with_files(change, job, files), by_owner=True)
+            change.save(job, self._with_files(change, job, files, is_exempt=is_exempt), by_owner=True)
             return change.tx.files(job_id)[job.totals.files :]
 
         return await self.change(work)
@@ -223,8 +228,8 @@ class JobQueue:
             raise EmptyJobError(f"cannot resume job {job.id}: it has no files; add one first", state=job.state)
         return change.advance(job, Trigger.RESUME)
 
-    def _with_files(self, change: Change, job: Job, files: Sequence[File]) -> Job:
-        edit.check_files(job, files, self.limits, is_exempt=job.owner.uid == ROOT)
+    def _with_files(self, change: Change, job: Job, files: Sequence[File], *, is_exempt: bool) -> Job:
+        edit.check_files(job, files, self.limits, is_exempt=is_exempt)
         for index, file in enumerate(files, job.totals.files):
             temporary = join(dirname(file.local_name), f".BIT{secrets.token_hex(4)}.tmp")
             lengths = [length for _, length in file.ranges]

@@ -1,12 +1,14 @@
 """What holds for every test of the suite."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from blockbuster import BlockBuster
 
+from jobqueue.store import Store
 from tests.stores import MemoryKind, SqliteKind, StoreKind
 
 HERE = Path(__file__).parent
@@ -40,3 +42,11 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> StoreKind:
     """Both stores, one after the other: what holds for one holds for its twin."""
     return SqliteKind(tmp_path) if request.param == "sqlite" else MemoryKind()
+
+
+@pytest_asyncio.fixture
+async def store(stores: StoreKind) -> AsyncIterator[Store]:
+    """An open store of either kind."""
+    opened = await stores.open()
+    yield opened
+    await opened.close()

@@ -202,6 +202,26 @@ async def pass_time(seconds: float) -> None:
     await settle()
 
 
+async def wired(
+    store: Store,
+    *,
+    slots: Slots | None = None,
+    policy: retry.Policy = POLICY,
+    limits: edit.Limits = LIMITS,
+    jitter: float = 0.0,
+    files: FakeFiles | None = None,
+) -> Stage:
+    """A service over an open store; its scheduler is yet to be served."""
+    saved = await store.read(lambda tx: tx.meta("clock"))
+    counting = CountingStore(store)
+    queue = JobQueue(counting, LoopClock(float(saved or 0.0)), policy, limits)
+    reports = Reports(queue, lambda: jitter)
+    transfers = FakeTransfers()
+    files = files or FakeFiles()
+    scheduler = Scheduler(queue, reports, transfers, files, slots or Slots(0, 4, 300.0))
+    return Stage(counting, queue, reports, transfers, files, scheduler)
+
+
 @asynccontextmanager
 async def staged(
     store: Store,
@@ -213,18 +233,11 @@ async def staged(
     files: FakeFiles | None = None,
 ) -> AsyncIterator[Stage]:
     """A running service over an open store; stopped in order at the end, the store stays open."""
-    saved = await store.read(lambda tx: tx.meta("clock"))
-    counting = CountingStore(store)
-    queue = JobQueue(counting, LoopClock(float(saved or 0.0)), policy, limits)
-    reports = Reports(queue, lambda: jitter)
-    transfers = FakeTransfers()
-    files = files or FakeFiles()
-    scheduler = Scheduler(queue, reports, transfers, files, slots or Slots(0, 4, 300.0))
-    stage = Stage(counting, queue, reports, transfers, files, scheduler)
+    stage = await wired(store, slots=slots, policy=policy, limits=limits, jitter=jitter, files=files)
     async with asyncio.TaskGroup() as group:
-        group.create_task(scheduler.serve())
+        group.create_task(stage.scheduler.serve())
         try:
             await settle()
             yield stage
         finally:
-            scheduler.stop()
+            stage.scheduler.stop()

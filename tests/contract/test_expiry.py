@@ -17,13 +17,6 @@ pytestmark = pytest.mark.looptime
 ONE_SLOT = Slots(0, 1, 300.0)
 
 
-@pytest_asyncio.fixture
-async def store(stores: StoreKind) -> AsyncIterator[Store]:
-    opened = await stores.open()
-    yield opened
-    await opened.close()
-
-
 async def set_values(on: Stage, job_id: str, **values: object) -> Job:
     job = await on.queue.set_properties(job_id, anyone, values)
     await settle()

@@ -18,13 +18,6 @@ pytestmark = pytest.mark.looptime
 ONE_SLOT = Slots(0, 1, 300.0)
 
 
-@pytest_asyncio.fixture
-async def store(stores: StoreKind) -> AsyncIterator[Store]:
-    opened = await stores.open()
-    yield opened
-    await opened.close()
-
-
 async def set_values(on: Stage, job_id: str, **values: object) -> Job:
     job = await on.queue.set_properties(job_id, anyone, values)
     await settle()
@@ -45,7 +38,8 @@ async def test_a_resumed_job_runs_and_its_end_is_recorded(store: Store) -> None:
         assert job.transfer_completed == job.modified
         kinds = [event.type for event in await on.events(job_id)]
         assert kinds == [
-            "JOB_CREATED", "JOB_STATE", "JOB_STATE", "FILE_TRANSFERRED", "FILE_TRANSFERRED", "JOB_STATE", "JOB_TRANSFERRED",
+            "JOB_CREATED", "JOB_STATE", "JOB_STATE", "FILE_TRANSFERRED", "FILE_TRANSFERRED", "JOB_STATE",
+            "JOB_TRANSFERRED",
         ]  # fmt: skip
         assert await on.moves(job_id) == [
             ("SUSPENDED", "QUEUED"), ("QUEUED", "TRANSFERRING"), ("TRANSFERRING", "TRANSFERRED"),
@@ -138,13 +132,13 @@ async def test_timeout_zero_makes_the_present_transient_error_final_at_once(stor
         assert (await on.moves(other))[-1] == ("TRANSFERRING", "ERROR")
 
 
-@pytest.mark.parametrize(("timeout", "state"), [(200, State.ERROR), (201 + 60, State.TRANSIENT_ERROR)])
-async def test_a_changed_timeout_is_judged_at_once(store: Store, timeout: int, state: State) -> None:
+@pytest.mark.parametrize(("seconds", "state"), [(200, State.ERROR), (201 + 60, State.TRANSIENT_ERROR)])
+async def test_a_changed_timeout_is_judged_at_once(store: Store, seconds: int, state: State) -> None:
     async with staged(store) as on:
         job_id = await on.create()
         await on.ends(job_id, transient(retry_after=5000))
         await pass_time(200)
-        assert (await set_values(on, job_id, no_progress_timeout=timeout)).state is state
+        assert (await set_values(on, job_id, no_progress_timeout=seconds)).state is state
         await pass_time(70)
         assert await on.state(job_id) == "ERROR"
 

@@ -21,13 +21,6 @@ ALL = JobQuery()
 EVERY_EVENT = EventQuery(after=0, limit=1000)
 
 
-@pytest_asyncio.fixture
-async def store(stores: StoreKind) -> AsyncIterator[Store]:
-    opened = await stores.open()
-    yield opened
-    await opened.close()
-
-
 def named(job_id: str, state: State = State.SUSPENDED, **fields: object) -> Job:
     return replace(a_job(state, **fields), id=job_id)
 
@@ -44,7 +37,7 @@ def ids(tx: Transaction, query: JobQuery = ALL) -> list[str]:
     return [job.id for job in tx.jobs(tx.job_rows(query))]
 
 
-class Oops(Exception):
+class OopsError(Exception):
     pass
 
 
@@ -71,7 +64,7 @@ async def test_work_that_raises_leaves_nothing_behind(store: Store) -> None:
         tx.set_meta("clock", "2.0")
         tx.set_meta("new", "x")
         tx.delete_job("kept")
-        raise Oops
+        raise OopsError
 
     def look(tx: Transaction) -> object:
         events = tx.events(EVERY_EVENT), tx.events_floor(), tx.last_seq()
@@ -80,7 +73,7 @@ async def test_work_that_raises_leaves_nothing_behind(store: Store) -> None:
 
     await store.write(prepare)
     before = await store.read(look)
-    with pytest.raises(Oops):
+    with pytest.raises(OopsError):
         await store.write(fail)
     assert await store.read(look) == before
 
@@ -108,7 +101,7 @@ async def test_a_change_that_fails_among_others_does_not_hurt_them(store: Store)
         def add(tx: Transaction) -> int:
             tx.insert_job(named(f"j{number}"), None)
             if number % 3 == 0:
-                raise Oops(number)
+                raise OopsError(number)
             return number
 
         return add

@@ -17,13 +17,6 @@ ALL = JobQuery()
 EVERY_EVENT = EventQuery(after=0, limit=1000)
 
 
-@pytest_asyncio.fixture
-async def store(stores: StoreKind) -> AsyncIterator[Store]:
-    opened = await stores.open()
-    yield opened
-    await opened.close()
-
-
 def named(job_id: str, state: State = State.SUSPENDED, **fields: object) -> Job:
     return replace(a_job(state, **fields), id=job_id)
 
@@ -38,10 +31,6 @@ def inserting(*jobs: Job, wake_at: float | None = None) -> Callable[[Transaction
 
 def ids(tx: Transaction, query: JobQuery = ALL) -> list[str]:
     return [job.id for job in tx.jobs(tx.job_rows(query))]
-
-
-class Oops(Exception):
-    pass
 
 
 async def test_unknown_jobs_and_files_are_told_apart(store: Store) -> None:
