@@ -45,6 +45,8 @@ class Finisher:
         self._queue = queue
         self._files = files
         self._release = release
+        self._ending: set[str] = set()
+        """Jobs with a call under way; an intent on record without one (its end was not recorded) may be begun again."""
 
     async def complete(self, job_id: str, guard: Guard) -> tuple[Job, str]:
         """Publish what is finished, discard the rest: ACKNOWLEDGED and S_OK, BG_S_PARTIAL_COMPLETE or
@@ -54,30 +56,50 @@ class Finisher:
         then, the files before it are available, and Complete may be called again (§2.2).
         """
         job = await self._begin(job_id, "COMPLETE", Trigger.COMPLETE, guard)
-        return await self._finish_complete(job)
+        try:
+            return await self._finish_complete(job)
+        finally:
+            self._ending.discard(job_id)
 
     async def cancel(self, job_id: str, guard: Guard) -> tuple[Job, str]:
         """Remove everything the job fetched: CANCELLED and S_OK or BG_S_UNABLE_TO_DELETE_FILES."""
         job = await self._begin(job_id, "CANCEL", Trigger.CANCEL, guard)
-        return await self._finish_cancel(job)
+        try:
+            return await self._finish_cancel(job)
+        finally:
+            self._ending.discard(job_id)
 
     async def finish_begun(self, job: Job) -> None:
         """Finish what is on record as begun (after a restart, or when a job expired)."""
+        self._ending.add(job.id)
         try:
             await (self._finish_complete(job) if job.intent == "COMPLETE" else self._finish_cancel(job))
         except JobQueueError as error:
             log.warning("cannot finish to %s job %s: %s", (job.intent or "").lower(), job.id, error)
+        finally:
+            self._ending.discard(job.id)
 
     async def _begin(self, job_id: str, intent: Intent, trigger: Trigger, guard: Guard) -> Job:
+        is_mine = False
+
         def work(change: Change) -> Job:
+            nonlocal is_mine
             job = change.tx.job(job_id)
             guard(job)
-            check(job, trigger)
-            job = replace(job, intent=intent)
-            change.keep(job)
+            if job.intent != intent or job_id in self._ending:
+                check(job, trigger)
+                job = replace(job, intent=intent)
+                change.keep(job)
+            self._ending.add(job_id)  # here, so that of two calls in one commit the second is refused
+            is_mine = True
             return job
 
-        return await self._queue.change(work)
+        try:
+            return await self._queue.change(work)
+        except BaseException:
+            if is_mine:
+                self._ending.discard(job_id)
+            raise
 
     async def _finish_complete(self, job: Job) -> tuple[Job, str]:
         await self._release(job.id)

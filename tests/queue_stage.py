@@ -57,7 +57,8 @@ class FakeTransfers:
     async def __call__(self, job: Job) -> Outcome:
         assert job.id not in self.running, "two attempts at one job"
         assert job.state is State.TRANSFERRING
-        end = self.running[job.id] = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.running[job.id] = end
         self.started.append(job.id)
         self.most = max(self.most, len(self.running))
         try:
@@ -106,8 +107,12 @@ class CountingStore:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.calls = 0
+        self.refuses: Exception | None = None
+        """What every write is answered with."""
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
+        if self.refuses is not None:
+            raise self.refuses
         return await self._counted(self.store.write(work))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:

@@ -1,17 +1,14 @@
 """What days and months do to jobs: inactivity, history, and a service that leaves an idle queue alone."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 
 from jobqueue.job import Job
 from jobqueue.order import Slots
 from jobqueue.store import Store
-from tests.builders import DAY, HOUR, NO_LIMITS, POLICY, fatal
+from tests.builders import DAY, HOUR, NO_LIMITS, POLICY, fatal, transient
 from tests.queue_stage import Stage, anyone, new_job, pass_time, settle, staged
-from tests.stores import StoreKind
 
 pytestmark = pytest.mark.looptime
 ONE_SLOT = Slots(0, 1, 300.0)
@@ -70,6 +67,19 @@ async def test_a_refused_or_empty_call_is_no_activity(store: Store) -> None:
         await set_values(on, job_id, description="")
         await on.queue.suspend(job_id, anyone)
         await pass_time(HOUR + 10)
+        assert await on.state(job_id) == "CANCELLED"
+
+
+async def test_trying_again_and_again_in_vain_is_no_activity(store: Store) -> None:
+    """§3.2.8: a no-progress timeout longer than the inactivity timeout does not keep a job alive."""
+    async with staged(store, policy=SOON) as on:
+        job_id = await on.create(minimum_retry_delay=3 * HOUR, no_progress_timeout=9 * DAY)
+        for _ in range(15):
+            await on.ends(job_id, transient())
+            await pass_time(3 * HOUR + 1)
+        assert await on.state(job_id) == "TRANSFERRING"
+        await on.ends(job_id, transient())
+        await pass_time(3 * HOUR)
         assert await on.state(job_id) == "CANCELLED"
 
 

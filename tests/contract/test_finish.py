@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jobqueue.errors import InvalidStateError, JobQueueError
+from jobqueue.errors import InvalidStateError, JobQueueError, StoreFullError
 from jobqueue.job import Finished, State
 from jobqueue.order import Slots
 from jobqueue.store import Store
@@ -156,6 +156,33 @@ async def test_nothing_comes_between_the_two_steps_of_an_end(store: Store) -> No
         assert await on.record(job_id) == before
         on.files.gate.set()
         assert (await completing)[1] == "S_OK"
+
+
+@pytest.mark.parametrize("verb", ["complete", "cancel"])
+async def test_an_end_that_could_not_be_recorded_may_be_asked_for_again(store: Store, verb: str) -> None:
+    async with staged(store) as on:
+        job_id = await a_transferred_job(on)
+        on.files.gate.clear()
+        call = asyncio.ensure_future(getattr(on.finisher, verb)(job_id, anyone))
+        await settle()
+        on.store.refuses = StoreFullError("no space")
+        on.files.gate.set()
+        with pytest.raises(StoreFullError):
+            await call
+        on.store.refuses = None
+        job, result = await getattr(on.finisher, verb)(job_id, anyone)
+        assert (job.state.is_final, job.intent, result) == (True, None, "S_OK")
+
+
+@pytest.mark.parametrize("verb", ["complete", "cancel"])
+async def test_of_two_calls_at_once_to_end_a_job_one_is_refused(store: Store, verb: str) -> None:
+    async with staged(store) as on:
+        job_id = await a_transferred_job(on)
+        ends = [getattr(on.finisher, verb)(job_id, anyone) for _ in range(2)]
+        done, refused = await asyncio.gather(*ends, return_exceptions=True)
+        assert done[1] == "S_OK"
+        assert isinstance(refused, InvalidStateError)
+        assert len(on.files.published or on.files.discarded) == 2
 
 
 # restart

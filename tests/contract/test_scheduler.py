@@ -1,10 +1,9 @@
 """The whole life of jobs over both stores, with transfers that do what the test says and hours that pass at once."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 
 from jobqueue.errors import InvalidStateError
 from jobqueue.job import Failed, Finished, Job, JobError, Priority, State, Yielded
@@ -12,7 +11,6 @@ from jobqueue.order import Slots
 from jobqueue.store import Store
 from tests.builders import HOUR, NOT_FOUND, POLICY, TIMED_OUT, a_file, fatal, transient
 from tests.queue_stage import FakeFiles, Stage, anyone, pass_time, settle, staged
-from tests.stores import StoreKind
 
 pytestmark = pytest.mark.looptime
 ONE_SLOT = Slots(0, 1, 300.0)

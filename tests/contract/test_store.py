@@ -3,12 +3,11 @@
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from jobqueue.errors import StoreFailedError
 from jobqueue.job import Event, Job, Priority, State, Timers

@@ -1,10 +1,9 @@
 """What can be asked of a store, with the same answers from SQLite and from its twin in memory."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 
 from jobqueue.errors import FileNotInJobError, NotFoundError
 from jobqueue.job import Event, Job, Owner, Priority, State

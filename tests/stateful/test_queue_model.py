@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from jobqueue.errors import EmptyJobError, InvalidStateError
-from jobqueue.job import Finished, Outcome, Priority
+from jobqueue.job import Event, File, Finished, Job, Outcome, Priority
 from jobqueue.order import Slots
 from tests.builders import NO_LIMITS, a_file, fatal, transient
 from tests.queue_stage import Stage, anyone, new_job, pass_time, settle, wired
@@ -195,53 +195,56 @@ class QueueMachine(RuleBasedStateMachine):
     # what holds always
 
     @invariant()
-    def the_queue_is_as_the_model_says(self) -> None:
-        self.run(settle())
-        self.run(self.compare())
+    def everything_holds(self) -> None:
+        self.run(self.check())
 
-    async def compare(self) -> None:
-        now = self.stage.queue.clock.now()
-        for job_id, model in self.models.items():
-            job = await self.stage.job(job_id)
-            about_to_retry = model.state == "TRANSIENT_ERROR" and model.retry_at < now + 1
-            expected = {model.state} if model.state != RUNNABLE else {"QUEUED", "TRANSFERRING"}
-            assert job.state in expected | ({"QUEUED", "TRANSFERRING"} if about_to_retry else set())
-            files = await self.stage.reports.files(job_id)
-            assert {file.index for file in files if file.transferred} == model.done
-            assert (job.totals.files, job.totals.files_transferred) == (model.files, len(model.done))
-            assert job.properties.priority is model.priority
-            assert (job.error is not None) == (job.state in {"ERROR", "TRANSIENT_ERROR"})
-            assert job.revision >= model.revision
-            assert job.intent is None
-            model.revision = job.revision
+    async def check(self) -> None:
+        await settle()
+        jobs = await self.stage.queue.read(lambda tx: list(tx.every_job()))
+        assert {job.id for job in jobs} == set(self.models)
+        for job in jobs:
+            files = await self.stage.reports.files(job.id)
+            self.check_job(job, files)
+        self.check_slots(jobs)
+        self.check_events(jobs, await self.stage.events())
 
-    @invariant()
-    def slots_go_to_the_highest_levels_and_none_stays_empty(self) -> None:
-        self.run(self.check_slots())
+    def check_job(self, job: Job, files: Sequence[File]) -> None:
+        """It is as the model says."""
+        model = self.models[job.id]
+        runnable = {"QUEUED", "TRANSFERRING"}
+        expected = runnable if model.state == RUNNABLE else {model.state}
+        if model.state == "TRANSIENT_ERROR" and model.retry_at < self.stage.queue.clock.now() + 1:
+            expected |= runnable
+        assert job.state in expected
+        assert {file.index for file in files if file.transferred} == model.done
+        assert (job.totals.files, job.totals.files_transferred) == (model.files, len(model.done))
+        assert job.properties.priority is model.priority
+        assert (job.error is not None) == (job.state in {"ERROR", "TRANSIENT_ERROR"})
+        assert job.revision >= model.revision
+        assert job.intent is None
+        model.revision = job.revision
 
-    async def check_slots(self) -> None:
-        jobs = [await self.stage.job(job_id) for job_id in self.models]
+    def check_slots(self, jobs: Sequence[Job]) -> None:
+        """Slots go to the highest levels, and none stays empty while a job waits."""
         running = [job.properties.priority.level for job in jobs if job.state == "TRANSFERRING"]
         queued = [job.properties.priority.level for job in jobs if job.state == "QUEUED"]
         assert set(self.stage.transfers.running) == {job.id for job in jobs if job.state == "TRANSFERRING"}
-        assert 0 not in queued
-        background = [level for level in running if level]
+        assert Priority.FOREGROUND.level not in queued
+        background = [level for level in running if level != Priority.FOREGROUND.level]
         assert len(background) <= SLOTS.background
         if queued:
             assert len(background) == SLOTS.background
             assert max(background) <= min(queued)
 
-    @invariant()
-    def events_tell_the_whole_story(self) -> None:
-        events = self.run(self.stage.events())
+    def check_events(self, jobs: Sequence[Job], events: Sequence[Event]) -> None:
+        """They tell the whole story of every job, in order and without gaps."""
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         told = dict.fromkeys(self.models, "SUSPENDED")
         for event in events:
             if event.type == "JOB_STATE":
                 assert event.data["from"] == told[event.job_id]
                 told[event.job_id] = str(event.data["to"])
-        for job_id, state in told.items():
-            assert self.run(self.stage.state(job_id)) == state
+        assert told == {job.id: job.state for job in jobs}
 
 
 def looptime_loop() -> asyncio.AbstractEventLoop:
