@@ -180,6 +180,7 @@ async def test_of_two_calls_at_once_to_end_a_job_one_is_refused(store: Store, ve
         job_id = await a_transferred_job(on)
         ends = [getattr(on.finisher, verb)(job_id, anyone) for _ in range(2)]
         done, refused = await asyncio.gather(*ends, return_exceptions=True)
+        assert not isinstance(done, BaseException)
         assert done[1] == "S_OK"
         assert isinstance(refused, InvalidStateError)
         assert len(on.files.published or on.files.discarded) == 2

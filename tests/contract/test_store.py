@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockingError
 
 from jobqueue.errors import StoreFailedError
 from jobqueue.job import Event, Job, Priority, State, Timers
-from jobqueue.store import Store, open_store
+from jobqueue.store import Store, _connect, open_store
 from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Transaction
 from tests.builders import TIMED_OUT, a_file, a_job
 from tests.stores import SqliteKind, StoreKind
@@ -197,6 +198,14 @@ async def test_close_waits_for_the_changes_it_was_given(stores: StoreKind) -> No
     again = await stores.open()
     assert await again.read(lambda tx: tx.count_jobs()) == 50
     await again.close()
+
+
+async def test_the_database_is_never_touched_on_the_event_loop(tmp_path: Path) -> None:
+    """This also shows that the guard of tests/conftest.py is awake."""
+    path = str(tmp_path / "queue.db")
+    await (await open_store(path)).close()
+    with pytest.raises(BlockingError):
+        _connect(path)
 
 
 async def test_the_database_is_private_and_of_a_known_schema(tmp_path: Path) -> None:
