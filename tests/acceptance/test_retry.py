@@ -7,8 +7,9 @@ from tests.origin import Origin
 from tests.process import Bitsd, Document
 
 
-def elapsed_limit(seconds: float) -> asyncio.Timeout:
-    return asyncio.timeout(seconds)
+def soon() -> asyncio.Timeout:
+    """Long for a busy machine, and far below every delay and timeout that must not be waited for here."""
+    return asyncio.timeout(5)
 
 
 async def error_of(bitsd: Bitsd, job: Document) -> Document:
@@ -16,10 +17,10 @@ async def error_of(bitsd: Bitsd, job: Document) -> Document:
     return found
 
 
-async def test_a_500_is_a_transient_error_within_a_second_and_timeout_0_makes_it_final(tmp_path: Path) -> None:
+async def test_a_500_is_a_transient_error_at_once_and_timeout_0_makes_it_final(tmp_path: Path) -> None:
     async with Origin() as origin, Bitsd(tmp_path) as bitsd:
         origin.file("/busy", size=10, statuses=[500] * 1000)
-        async with elapsed_limit(1):
+        async with soon():
             job = await bitsd.wait(await bitsd.create(origin.url("/busy")), "TRANSIENT_ERROR")
         assert job["error"]["hresult"] == "0x801901F4"
         assert job["error"]["code"] == "BG_E_HTTP_ERROR_500"
@@ -29,7 +30,7 @@ async def test_a_500_is_a_transient_error_within_a_second_and_timeout_0_makes_it
         assert job["waiting"]["reason"] == "retry_delay"
         assert job["waiting"]["until"] > job["times"]["modified"]
         seq = (await bitsd.ok("GET", "/v1/events"))["seq"]
-        async with elapsed_limit(0.5):
+        async with soon():
             await bitsd.ok("PATCH", f"/v1/jobs/{job['id']}", {"no_progress_timeout": 0})
             final = await bitsd.wait(job, "ERROR")
             events = await bitsd.ok("GET", f"/v1/events?after={seq}&types=JOB_ERROR&wait=5")
@@ -67,7 +68,7 @@ async def test_cancel_does_not_wait_for_a_silent_server(tmp_path: Path) -> None:
         origin.file("/silent", size=1000, stall_after=-1)
         job = await bitsd.create(origin.url("/silent"))
         await origin.stalled.wait()
-        async with elapsed_limit(1):
+        async with soon():
             assert (await bitsd.act(job, "cancel"))["state"] == "CANCELLED"
         assert list(bitsd.downloads.iterdir()) == []
 
@@ -76,7 +77,7 @@ async def test_resume_from_a_transient_error_tries_at_once(tmp_path: Path) -> No
     async with Origin() as origin, Bitsd(tmp_path) as bitsd:
         origin.file("/a", size=1000, statuses=[503])
         job = await bitsd.wait(await bitsd.create(origin.url("/a")), "TRANSIENT_ERROR")
-        async with elapsed_limit(2):
+        async with soon():
             assert (await bitsd.act(job, "resume"))["state"] == "QUEUED"
             await bitsd.wait(job, "TRANSFERRED")
 
@@ -102,7 +103,7 @@ async def test_a_retry_waits_as_long_as_the_server_asks(tmp_path: Path) -> None:
 async def test_a_silent_socket_is_noticed_within_the_stall_timeout(tmp_path: Path) -> None:
     async with Origin() as origin, Bitsd(tmp_path, BITSD_TRANSFER__STALL_TIMEOUT="1") as bitsd:
         origin.file("/a", size=100_000, stall_after=40_000, stall_times=-1)
-        async with elapsed_limit(10):
+        async with asyncio.timeout(15):
             job = await bitsd.wait(await bitsd.create(origin.url("/a")), "TRANSIENT_ERROR")
         assert job["error"]["code"] == "ERROR_WINHTTP_TIMEOUT"
         assert job["progress"]["bytes_transferred"] == 40_000
@@ -123,7 +124,7 @@ async def test_the_no_progress_clock_survives_a_kill(tmp_path: Path) -> None:
         await bitsd.wait(job, "TRANSIENT_ERROR")
         await bitsd.kill()
         await bitsd.start()
-        async with elapsed_limit(6):
+        async with asyncio.timeout(15):
             job = await bitsd.wait(job, "ERROR")
         assert job["error"]["hresult"] == "0x801901F4"
 
