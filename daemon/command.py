@@ -41,12 +41,14 @@ def _serve(config: Config, arguments: argparse.Namespace, read: Callable[[], Con
         is_ephemeral=arguments.ephemeral,
         reload=read,
     )
+    code = 0
     try:
         asyncio.run(serve(config, options))
-    except (sockets.ClaimError, JobQueueError) as error:
-        print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
-        return 1
-    return 0
+    except* (sockets.ClaimError, JobQueueError) as errors:
+        for error in errors.exceptions:
+            print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
+        code = 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,15 @@ from jobqueue.queue import JobQueue
 from jobqueue.transaction import EventQuery, Transaction
 
 
+def check_kept(tx: Transaction, after: int) -> None:
+    """Raise EventsTruncatedError when something that happened after this number is no longer known."""
+    floor = tx.events_floor()
+    if after < floor:
+        raise EventsTruncatedError(
+            f"events up to {floor} are no longer kept; list the jobs, then ask from {floor} on", oldest=floor
+        )
+
+
 class EventLog:
     """One for the service; `close` wakes everybody for the last time."""
 
@@ -35,11 +44,7 @@ class EventLog:
         """The stored events and the number to ask from next. Raises EventsTruncatedError."""
 
         def work(tx: Transaction) -> tuple[Sequence[Event], int]:
-            floor = tx.events_floor()
-            if query.after < floor:
-                raise EventsTruncatedError(
-                    f"events up to {floor} are no longer kept; list the jobs, then ask from {floor} on", oldest=floor
-                )
+            check_kept(tx, query.after)
             events = tx.events(query)
             return events, events[-1].seq if len(events) == query.limit else max(tx.last_seq(), query.after)
 

@@ -14,6 +14,7 @@ OURS = frozenset(
         "accept-encoding",
         "connection",
         "content-length",
+        "host",
         "te",
         "transfer-encoding",
         "upgrade",
@@ -115,6 +116,8 @@ def parse_headers(text: str) -> dict[str, str]:
             )
         if name.lower() in OURS:
             raise RefusedError("E_INVALIDARG", f"cannot set header {name}: the service sets it", field="custom_headers")
+        if name.lower() in {known.lower() for known in headers}:
+            raise RefusedError("E_INVALIDARG", f"custom header {name} is given twice", field="custom_headers")
         headers[name] = value.strip()
     return headers
 

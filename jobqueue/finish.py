@@ -7,15 +7,19 @@ what came of it. A service that stopped in between finishes at its next start (`
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Protocol
 
 from jobqueue.change import Change, Guard
-from jobqueue.errors import JobQueueError
+from jobqueue.errors import InvalidStateError, JobQueueError, NotFoundError
 from jobqueue.job import File, Intent, Job, Owner, State
 from jobqueue.queue import JobQueue
 from jobqueue.states import Trigger, check
 
 log = logging.getLogger(__name__)
+
+TRY_AGAIN = 5.0
+"""Seconds until an end that was begun and could not be recorded is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +42,30 @@ class LocalFiles(Protocol):
         ...
 
 
-class Finisher:
-    """Ends jobs. `release` stops the job's attempt and waits for it."""
+class _NotPublishedError(Exception):
+    """A file could not get its name, and that is on record."""
 
-    def __init__(self, queue: JobQueue, files: LocalFiles, release: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, problem: JobQueueError) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class Finisher:
+    """Ends jobs. `release` stops a job's attempt and waits for it; `on_stuck` is called when `next_try` came nearer."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        files: LocalFiles,
+        release: Callable[[str], Awaitable[None]],
+        on_stuck: Callable[[], None],
+    ) -> None:
         self._queue = queue
         self._files = files
         self._release = release
-        self._ending: set[str] = set()
-        """Jobs with a call under way; an intent on record without one (its end was not recorded) may be begun again."""
+        self._on_stuck = on_stuck
+        self._stuck: dict[str, tuple[float, Job]] = {}
+        """Jobs whose end could not be carried out or recorded, and when to try again."""
 
     async def complete(self, job_id: str, guard: Guard) -> tuple[Job, str]:
         """Publish what is finished, discard the rest: ACKNOWLEDGED and S_OK, BG_S_PARTIAL_COMPLETE or
@@ -55,50 +74,55 @@ class Finisher:
         Raises InvalidStateError; LocalFileFailedError when a file could not get its name: the job is TRANSFERRED
         then, the files before it are available, and Complete may be called again (§2.2).
         """
-        job = await self._begin(job_id, "COMPLETE", Trigger.COMPLETE, guard)
-        try:
-            return await self._finish_complete(job)
-        finally:
-            self._ending.discard(job_id)
+        return await self._carry_out(await self._begin(job_id, "COMPLETE", Trigger.COMPLETE, guard))
 
     async def cancel(self, job_id: str, guard: Guard) -> tuple[Job, str]:
         """Remove everything the job fetched: CANCELLED and S_OK or BG_S_UNABLE_TO_DELETE_FILES."""
-        job = await self._begin(job_id, "CANCEL", Trigger.CANCEL, guard)
-        try:
-            return await self._finish_cancel(job)
-        finally:
-            self._ending.discard(job_id)
+        return await self._carry_out(await self._begin(job_id, "CANCEL", Trigger.CANCEL, guard))
+
+    @property
+    def next_try(self) -> float:
+        """When the next stuck job is due (service time), inf = there is none."""
+        return min((at for at, _ in self._stuck.values()), default=inf)
+
+    def take_due(self, now: float) -> list[Job]:
+        """The stuck jobs to be tried again now; the caller sees to it with `finish_begun`."""
+        due = [job for at, job in self._stuck.values() if at <= now]
+        for job in due:
+            del self._stuck[job.id]
+        return due
 
     async def finish_begun(self, job: Job) -> None:
-        """Finish what is on record as begun (after a restart, or when a job expired)."""
-        self._ending.add(job.id)
+        """Finish what is on record as begun: after a restart, when a job expired, when it was stuck."""
         try:
-            await (self._finish_complete(job) if job.intent == "COMPLETE" else self._finish_cancel(job))
+            await self._carry_out(job)
         except JobQueueError as error:
             log.warning("cannot finish to %s job %s: %s", (job.intent or "").lower(), job.id, error)
-        finally:
-            self._ending.discard(job.id)
+        except Exception:
+            # one job that cannot be finished must not keep the service from running all others
+            log.exception("cannot finish to %s job %s", (job.intent or "").lower(), job.id)
 
     async def _begin(self, job_id: str, intent: Intent, trigger: Trigger, guard: Guard) -> Job:
-        is_mine = False
-
         def work(change: Change) -> Job:
-            nonlocal is_mine
             job = change.tx.job(job_id)
             guard(job)
-            if job.intent != intent or job_id in self._ending:
-                check(job, trigger)
-                job = replace(job, intent=intent)
-                change.keep(job)
-            self._ending.add(job_id)  # here, so that of two calls in one commit the second is refused
-            is_mine = True
+            check(job, trigger)
+            job = replace(job, intent=intent)
+            change.keep(job)
             return job
 
+        return await self._queue.change(work)
+
+    async def _carry_out(self, job: Job) -> tuple[Job, str]:
         try:
-            return await self._queue.change(work)
-        except BaseException:
-            if is_mine:
-                self._ending.discard(job_id)
+            return await (self._finish_complete(job) if job.intent == "COMPLETE" else self._finish_cancel(job))
+        except _NotPublishedError as failure:
+            raise failure.problem from None
+        except (InvalidStateError, NotFoundError):
+            raise  # the end is on record already
+        except Exception:
+            self._stuck[job.id] = (self._queue.clock.now() + TRY_AGAIN, job)
+            self._on_stuck()
             raise
 
     async def _finish_complete(self, job: Job) -> tuple[Job, str]:
@@ -109,7 +133,7 @@ class Finisher:
         )
         if published.problem is not None:
             await self._end(job.id, Trigger.RENAME_FAILED, published.indexes)
-            raise published.problem
+            raise _NotPublishedError(published.problem)
         left = await self._files.discard(job.owner, [file for file in files if not file.transferred])
         done = await self._end(job.id, Trigger.COMPLETE, published.indexes)
         result = "S_OK" if done.totals.is_transferred else "BG_S_PARTIAL_COMPLETE"

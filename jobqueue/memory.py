@@ -66,6 +66,9 @@ class MemoryTransaction:
     def put_job(self, job: Job, wake_at: float | None) -> None:
         self._set(self._jobs, job.id, (job, wake_at))
 
+    def set_wake(self, job_id: str, wake_at: float | None) -> None:
+        self._set(self._jobs, job_id, (self._jobs[job_id][0], wake_at))
+
     def delete_job(self, job_id: str) -> None:
         self._drop(self._jobs, job_id)
         self._drop(self._files, job_id)

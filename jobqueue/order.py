@@ -99,7 +99,6 @@ def _fill(waiting: Sequence[Waiter], running: Sequence[Runner], size: int, time_
         if line:
             expired = [job for job in runners if job.since + time_slice <= now][: len(line)]
             over += [job.id for job in expired]
-            start += line[: len(expired)]
             if len(expired) < len(line):
                 look_again = min([look_again, *(job.since + time_slice for job in runners[len(expired) :])])
     unoccupied = max(0, size - len(running))

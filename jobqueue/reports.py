@@ -3,6 +3,7 @@
 Owns the way from an outcome to a state (retry.decide -> states.advance). Never counts a byte that is not synced.
 """
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ UNCOUNTED = frozenset({"BG_E_NETWORK_DISCONNECTED", "BG_E_DESTINATION_LOCKED", "
 class RemoteFacts:
     """What a reply head said about a file. `size` of the local file to be, `remote_size` of the whole remote one.
 
-    `remote_name` is the URL to keep when redirects are to be reported (§5.4), None = as it was.
+    `asked_name` is the URL that was asked for, `remote_name` the one to keep of it (another one if redirects are to be
+    reported, §5.4); a URL that the owner has set meanwhile stays.
     """
 
     size: int | None
@@ -31,7 +33,8 @@ class RemoteFacts:
     response_headers: str
     inode: int
     boot: str
-    remote_name: str | None = None
+    asked_name: str
+    remote_name: str
 
 
 class Reports:
@@ -40,6 +43,8 @@ class Reports:
     def __init__(self, queue: JobQueue, jitter: Callable[[], float] = random.random) -> None:
         self._queue = queue
         self._jitter = jitter
+        self._news = asyncio.Event()
+        queue.subscribe(self._told)
 
     async def start(self, job_ids: Sequence[str]) -> list[Job]:
         """TRANSFERRING, each job that still waits for its turn; returns those."""
@@ -54,6 +59,18 @@ class Reports:
     async def next_file(self, job_id: str, from_index: int) -> File | None:
         """The first file from `from_index` on that is not transferred."""
         return await self._queue.read(lambda tx: tx.next_file(job_id, from_index))
+
+    async def job(self, job_id: str) -> Job:
+        """The job as it is now."""
+        return await self._queue.job(job_id)
+
+    async def has_more_files(self, job_id: str, count: int) -> None:
+        """Returns once the job has more than so many files."""
+        while True:
+            news = self._news
+            if (await self.job(job_id)).totals.files > count:
+                return
+            await news.wait()
 
     async def files(self, job_id: str) -> Sequence[File]:
         """Every file of the job."""
@@ -76,7 +93,7 @@ class Reports:
                 response_headers=facts.response_headers,
                 inode=facts.inode,
                 boot=facts.boot,
-                remote_name=facts.remote_name or file.remote_name,
+                remote_name=facts.remote_name if file.remote_name == facts.asked_name else file.remote_name,
                 offset=min(offset, file.offset),
             )
 
@@ -86,9 +103,17 @@ class Reports:
         """The first `offset` bytes of the file are on the disk."""
         await self._file(job_id, index, lambda file: replace(file, offset=offset))
 
-    async def redirected(self, job_id: str, index: int, remote_name: str) -> None:
-        """The file's URL leads elsewhere; that is its remote name from now on (§5.4)."""
-        await self._file(job_id, index, lambda file: replace(file, remote_name=remote_name))
+    async def redirected(self, job_id: str, asked: File, remote_name: str) -> None:
+        """The file's URL leads elsewhere; that is its remote name from now on (§5.4), unless the owner set another."""
+
+        def moved(file: File) -> File:
+            return replace(file, remote_name=remote_name) if file.remote_name == asked.remote_name else file
+
+        await self._file(job_id, asked.index, moved)
+
+    async def closed(self, job_id: str, index: int) -> None:
+        """The file's attempt ended in good order: its synced bytes are on record, and there are no others."""
+        await self._file(job_id, index, lambda file: replace(file, boot=None))
 
     async def emptied(self, job_id: str, index: int) -> None:
         """What was fetched of the file turned out wrong: it starts from zero."""
@@ -126,6 +151,11 @@ class Reports:
             return None
 
         return await self._queue.change(work)
+
+    def _told(self, change: Change) -> None:
+        if change.has_events:
+            self._news.set()
+            self._news = asyncio.Event()
 
     def _failed(self, change: Change, job: Job, failed: Failed) -> Job:
         """TRANSIENT_ERROR with its clocks running, or ERROR."""

@@ -47,7 +47,7 @@ class Scheduler:
         self._is_rearmed = True
         self._attempts = Attempts(reports, run, self._wake.set)
         self._save_at = inf
-        self.finisher = Finisher(queue, files, self._attempts.release)
+        self.finisher = Finisher(queue, files, self._attempts.release, self._wake.set)
         queue.subscribe(lambda change: self._wake.set() if change.is_scheduling else None)
 
     def rearm(self) -> None:
@@ -64,7 +64,8 @@ class Scheduler:
         """Why a QUEUED job does not run: `starting`, `slots` or `time_slice`."""
         if not order.is_blocked(job.properties.priority.level, self._attempts.runners(), self.slots):
             return "starting"
-        return "time_slice" if job.yielded else "slots"
+        is_shared = any(runner.level == job.properties.priority.level for runner in self._attempts.runners())
+        return "time_slice" if job.yielded and is_shared else "slots"
 
     async def serve(self) -> None:
         """Run until `stop`. Begins with what the last run left: active jobs queue again, begun ends are finished."""
@@ -83,7 +84,8 @@ class Scheduler:
                     async with asyncio.timeout(delay):
                         await self._wake.wait()
             self._attempts.stop_all()
-        await self._queue.change(lambda _: None)  # saves the service's time
+        with contextlib.suppress(StoreFullError, StoreFailedError):
+            await self._queue.change(lambda _: None)  # saves the service's time
 
     async def _recover(self) -> list[Job]:
         def work(change: Change) -> list[Job]:
@@ -101,12 +103,14 @@ class Scheduler:
         policy = repr(change.policy)
         if change.tx.meta("policy") != policy:
             for job in change.tx.every_job():
-                change.keep(job)
+                change.tx.set_wake(job.id, retry.wake_at(job, change.policy))
             change.tx.set_meta("policy", policy)
 
     async def _step(self, group: asyncio.TaskGroup) -> float | None:
         """One look at the queue; returns the seconds until the next (None = until woken)."""
         now = self._queue.clock.now()
+        for job in self.finisher.take_due(now):
+            group.create_task(self.finisher.finish_begun(job))
         if not self._is_rearmed:
             self._is_rearmed = True
             await self._queue.change(self._arm)
@@ -129,7 +133,7 @@ class Scheduler:
                 self._attempts.start(group, job, self._queue.clock.now())
         self._queue.next_wake = board.next_wake
         self._save_at = _save_at(now, board.next_wake)
-        look_at = min(board.next_wake, decision.look_again, self._save_at)
+        look_at = min(board.next_wake, decision.look_again, self._save_at, self.finisher.next_try)
         return None if look_at == inf else max(0.0, look_at - self._queue.clock.now())
 
     def _board(self, tx: Transaction) -> _Board:

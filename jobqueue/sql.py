@@ -40,6 +40,9 @@ class SqlTransaction:
             (*_columns(job, wake_at), job.id),
         )
 
+    def set_wake(self, job_id: str, wake_at: float | None) -> None:
+        self._db.execute("UPDATE jobs SET wake_at = ? WHERE id = ?", (wake_at, job_id))
+
     def delete_job(self, job_id: str) -> None:
         self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 

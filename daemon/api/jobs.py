@@ -13,6 +13,7 @@ from daemon.api.names import check_destinations, check_remote_name, to_file
 from daemon.api.problem import field_error
 from daemon.api.properties import property_values
 from daemon.documents import Document
+from daemon.events import check_kept
 from daemon.schema import (
     CreateJob,
     FileToAdd,
@@ -60,6 +61,8 @@ async def listing(call: Call) -> web.StreamResponse:
     wanted, fields = _row_query(call, query), _fields(query)
 
     def snapshot(tx: Transaction) -> tuple[Sequence[int], list[str], int]:
+        if wanted.changed_since is not None:
+            check_kept(tx, wanted.changed_since)
         seen = tx.job_rows(wanted)
         gone = [] if wanted.changed_since is None else list(tx.removed_since(wanted.changed_since, wanted.owner_uid))
         return seen, gone, tx.last_seq()

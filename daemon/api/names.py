@@ -77,6 +77,8 @@ def to_file(wanted: FileToAdd, number: int) -> File:
         check_remote_name(mirror, f"{where}.mirrors.{position}")
     for name, value in (wanted.digest or {}).items():
         _check_digest(name, value, f"{where}.digest.{name}")
+    if len({hash_name(name) for name in wanted.digest or {}}) < len(wanted.digest or {}):
+        raise field_error(f"{where}.digest", "the digest names an algorithm twice")
     if wanted.digest is not None and not wanted.digest:
         raise field_error(f"{where}.digest", "the digest names no algorithm")
     return File(

@@ -56,6 +56,8 @@ def _handler(backend: Backend, route: Route) -> Handler:
             parsed_query=_query(request, route.query),
         )
         answer = await route.handler(call)
+        if (request.content_length or 0) > BIG_BODY:
+            _trim_memory_soon()
         return answer.response() if isinstance(answer, Reply) else answer
 
     return handle
@@ -70,8 +72,6 @@ def _caller(request: web.Request) -> Caller:
 
 async def _body(request: web.Request, model: type[BaseModel] | None) -> BaseModel | None:
     data = await request.read()
-    if len(data) > BIG_BODY:
-        _trim_memory_soon()
     if model is None:
         return None  # what comes without being asked for is ignored, as `curl -d ''` sends it
     if data.count(b",") > MAX_MEMBERS:  # each is a value in memory, many times its size on the wire

@@ -4,12 +4,15 @@ Returns an outcome and never edits the queue: what must be on record while bytes
 """
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from daemon.digests import hash_name
 from daemon.dispatch.outcome import failed
 from daemon.identity import Executors
 from jobqueue.edit import parse_headers
+from jobqueue.errors import JobQueueError
 from jobqueue.job import File, Finished, Job, Outcome
 from jobqueue.live import LiveProgress
 from jobqueue.reports import RemoteFacts, Reports
@@ -55,17 +58,20 @@ class _Attempt:
         self._taking = asyncio.Lock()
         self._has_moved = False
         self._failure: tuple[File, TransferError] | None = None
+        # with a limit on the whole job, what the files before it brought must be known when one starts
+        is_limited = job.properties.maximum_download_size is not None
+        self._lanes = 1 if is_limited else dispatcher.connections_per_job
 
     async def run(self) -> Outcome:
         try:
             async with asyncio.TaskGroup() as group:
                 sizes = group.create_task(self._learn_sizes())
                 async with asyncio.TaskGroup() as lanes:
-                    for _ in range(self._to.connections_per_job):
+                    for _ in range(self._lanes):
                         lanes.create_task(self._lane())
                 sizes.cancel()
-        except* TransferError:
-            pass
+        except BaseExceptionGroup as failures:
+            _raise_unless_transfer_errors(failures)
         if self._failure is None:
             return Finished()
         file, error = self._failure
@@ -93,11 +99,16 @@ class _Attempt:
             await self._transfer(file)
         except DigestMismatchError:
             await self._to.reports.emptied(self._job.id, file.index)
-            await self._transfer(file.emptied())
+            file = file.emptied()
+            try:
+                await self._transfer(file)
+            except DigestMismatchError:
+                await self._to.reports.emptied(self._job.id, file.index)
+                raise
 
     async def _transfer(self, file: File) -> None:
         to, job_id = self._to, self._job.id
-        request = self._request(file)
+        request = self._request(file, await self._room(file))
         progress = Progress(file.offset)
         to.live.watch(job_id, file, progress)
         try:
@@ -112,16 +123,27 @@ class _Attempt:
             await to.reports.file_transferred(job_id, file.index, result.size)
         except RedirectRefusedError as error:
             if request.redirects is RedirectPolicy.DISALLOW:
-                await to.reports.redirected(job_id, file.index, error.target)
+                await to.reports.redirected(job_id, file, error.target)
+            raise
+        except BaseException:
+            # an orderly end: the record is exact, bytes that appear behind it are not ours
+            with suppress(JobQueueError):
+                await to.reports.closed(job_id, file.index)
             raise
         finally:
             self._has_moved = self._has_moved or progress.transferred > file.offset
             to.live.forget(job_id, file.index)
 
-    def _request(self, file: File) -> TransferRequest:
+    async def _room(self, file: File) -> int | None:
+        """What is left of the job's maximum download size for this file; None = no limit."""
+        most = self._job.properties.maximum_download_size
+        if most is None:
+            return None
+        totals = (await self._to.reports.job(self._job.id)).totals
+        return max(0, most - (totals.bytes_transferred - file.offset))
+
+    def _request(self, file: File, room: int | None = None) -> TransferRequest:
         properties = self._job.properties
-        most = properties.maximum_download_size
-        others = self._to.live.job_bytes(self._job) - file.offset
         return TransferRequest(
             url=file.remote_name,
             part_path=file.temporary_name,
@@ -133,7 +155,7 @@ class _Attempt:
             headers=parse_headers(properties.custom_headers or ""),
             method=properties.http_method,
             is_resumable=not properties.dynamic_content and properties.http_method == "GET",
-            maximum_size=None if most is None else max(0, most - others),
+            maximum_size=room,
             redirects=_redirects(properties.security_flags),
             may_downgrade="REDIRECT_ALLOW_HTTPS_TO_HTTP" in properties.security_flags,
             make_dirs=file.make_dirs,
@@ -145,8 +167,15 @@ class _Attempt:
         properties = self._job.properties
         if properties.dynamic_content or properties.http_method != "GET":
             return
-        queue_files = await self._to.reports.files(self._job.id)
-        for file in queue_files[self._to.connections_per_job :]:
+        seen = self._lanes  # the first files are asked for at once anyway
+        while True:
+            await self._to.reports.has_more_files(self._job.id, seen)
+            files = await self._to.reports.files(self._job.id)
+            await self._probe(files[seen:])
+            seen = len(files)
+
+    async def _probe(self, files: Sequence[File]) -> None:
+        for file in files:
             if file.size is None and not file.ranges and file.index >= self._next:
                 request = self._request(file)
                 ask = Ask(
@@ -180,12 +209,24 @@ class _Record:
             response_headers=remote.headers,
             inode=remote.inode,
             boot=self._to.boot_id,
-            remote_name=remote.url if is_reported else None,
+            remote_name=remote.url if is_reported else self._request.url,
+            asked_name=self._request.url,
         )
         await self._to.reports.remote_known(self._job_id, self._index, facts, offset)
 
     async def synced(self, offset: int) -> None:
         await self._to.reports.synced(self._job_id, self._index, offset)
+
+
+def _raise_unless_transfer_errors(failures: BaseExceptionGroup) -> None:
+    """Raise what is no fault of the transfer: one of the queue's own errors as it is, anything else as it came."""
+    _, others = failures.split(TransferError)
+    if others is None:
+        return
+    leaf: BaseException = others
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    raise leaf if isinstance(leaf, JobQueueError) else failures
 
 
 def _redirects(flags: tuple[str, ...]) -> RedirectPolicy:

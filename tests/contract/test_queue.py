@@ -24,11 +24,7 @@ from tests.builders import ANNA, BEN, LIMITS, ROOT, a_file, fatal, transient
 from tests.queue_stage import Stage, anyone, new_job, pass_time, settle, staged
 
 pytestmark = pytest.mark.looptime
-NO_SLOT = Slots(0, 1, 300.0)
-
-
-async def fingerprint(job_id: str, on: Stage) -> str:
-    return f"{(await on.job(job_id)).revision}"
+ONE_SLOT = Slots(0, 1, 300.0)
 
 
 # create
@@ -111,7 +107,7 @@ def stranger(_: Job) -> None:
 
 
 CALLS: dict[str, Callable[[Stage, str], Awaitable[object]]] = {
-    "an empty name of a method": lambda on, job: on.queue.set_properties(job, anyone, {"http_method": "POST"}),
+    "a method after resume": lambda on, job: on.queue.set_properties(job, anyone, {"http_method": "POST"}),
     "overlapping ranges": lambda on, job: on.queue.add_files(job, anyone, [a_file(), a_file(ranges=((0, 5), (4, 1)))]),
     "too many files": lambda on, job: on.queue.add_files(job, anyone, [a_file()] * 201),
     "an unknown file": lambda on, job: on.queue.set_remote_name(job, 9, anyone, "http://b/"),
@@ -255,7 +251,7 @@ async def test_a_remote_prefix_is_replaced_where_it_is_one_or_nowhere(store: Sto
 
 
 async def test_every_change_of_state_is_told_once_in_order_and_without_gaps(store: Store) -> None:
-    async with staged(store, slots=NO_SLOT) as on:
+    async with staged(store, slots=ONE_SLOT) as on:
         job_id = await on.create(files=2)
         await on.ends(job_id, transient())
         await pass_time(61)

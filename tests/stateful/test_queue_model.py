@@ -80,7 +80,10 @@ class QueueMachine(RuleBasedStateMachine):
     # what owners do
 
     @rule(priority=st.sampled_from(Priority), files=st.integers(0, 3), is_resumed=st.booleans())
-    def create(self, priority: Priority, files: int, is_resumed: bool) -> None:
+    def create_one(self, priority: Priority, files: int, is_resumed: bool) -> None:
+        self.create(priority, files, is_resumed=is_resumed)
+
+    def create(self, priority: Priority, files: int, *, is_resumed: bool) -> None:
         new = new_job(files=files, resume=is_resumed, priority=priority)
         try:
             job = self.run(self.stage.queue.create(new))
@@ -89,6 +92,12 @@ class QueueMachine(RuleBasedStateMachine):
             assert files == 0
             return
         self.models[job.id] = Model(priority, files, RUNNABLE if is_resumed else "SUSPENDED")
+
+    @rule(priorities=st.lists(st.sampled_from(Priority), min_size=2, max_size=4))
+    def crowd(self, priorities: list[Priority]) -> None:
+        """Several jobs to run at once: more than there are slots, soon."""
+        for priority in priorities:
+            self.create(priority, 1, is_resumed=True)
 
     @precondition(lambda self: self.models)
     @rule(pick=PICK, verb=st.sampled_from(["suspend", "resume", "complete", "cancel", "add", "prioritise"]))
