@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from jobqueue.errors import HRESULTS, JobQueueError, StoreFailedError, StoreFullError
-from jobqueue.job import Failed, Finished, Job, JobError, Outcome, Yielded
+from jobqueue.job import Failed, Finished, Job, JobError, Outcome, Owner, Yielded
 from jobqueue.order import Runner
 from jobqueue.reports import Reports
 
@@ -21,11 +21,13 @@ Run = Callable[[Job], Awaitable[Outcome]]
 
 @dataclass(slots=True)
 class _Attempt:
-    level: int
+    job: Job
     since: float
     task: "asyncio.Task[Outcome]"
     is_stopping: bool = False
     is_slice_end: bool = False
+    renewed: Job | None = None
+    """Begin again with this job, in the same slot: its owner or its headers changed."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -46,25 +48,29 @@ class Attempts:
     def runners(self) -> list[Runner]:
         """The running attempts as `order.choose` sees them."""
         return [
-            Runner(job_id, attempt.level, attempt.since, attempt.is_stopping)
+            Runner(job_id, attempt.job.properties.priority.level, attempt.since, attempt.is_stopping)
             for job_id, attempt in self._running.items()
         ]
 
-    def reconcile(self, levels: Mapping[str, int]) -> None:
-        """The jobs that ought to run, with their levels: every other attempt is stopped."""
+    def reconcile(self, active: Mapping[str, Job]) -> None:
+        """The jobs that ought to run: every other attempt is stopped, and one that acts with a former owner's rights or
+        former headers is begun again.
+        """
         for job_id, attempt in self._running.items():
-            if job_id in levels:
-                attempt.level = levels[job_id]
-            else:
+            if job_id not in active:
                 self.stop(job_id)
+                continue
+            former, attempt.job = _acts_for(attempt.job), active[job_id]
+            if _acts_for(attempt.job) != former:
+                attempt.renewed = attempt.job
+                attempt.task.cancel()
 
     def start(self, group: asyncio.TaskGroup, job: Job, now: float) -> None:
         """Begin an attempt at a job that is TRANSFERRING."""
         log.info("job %s (%s) starts", job.id, job.properties.display_name)
-        level = job.properties.priority.level
-        attempt = _Attempt(level, now, group.create_task(self._guarded(job), name=f"attempt {job.id}"))
+        attempt = _Attempt(job, now, group.create_task(self._guarded(job), name=f"attempt {job.id}"))
         self._running[job.id] = attempt
-        group.create_task(self._follow(group, job, attempt), name=f"follow {job.id}")
+        group.create_task(self._follow(group, attempt), name=f"follow {job.id}")
 
     def stop(self, job_id: str, *, is_slice_end: bool = False) -> None:
         """Tell an attempt to stop; it still has its slot until it ended."""
@@ -97,24 +103,32 @@ class Attempts:
             message = "an internal error of the service stopped the transfer; its log says more"
             return Failed(JobError("E_FAIL", HRESULTS["E_FAIL"], "GENERAL_QUEUE_MANAGER", message), transient=False)
 
-    async def _follow(self, group: asyncio.TaskGroup, job: Job, attempt: _Attempt) -> None:
+    async def _follow(self, group: asyncio.TaskGroup, attempt: _Attempt) -> None:
         """Wait for the end of the attempt and record it; nobody cancels this task, so no outcome is lost."""
+        job_id = attempt.job.id
         try:
             while True:
                 await asyncio.wait({attempt.task})
-                stopped = Yielded(attempt.is_slice_end)
-                outcome = stopped if attempt.task.cancelled() else attempt.task.result()
-                _tell(job, outcome)
-                again = await self._record(job.id, outcome)
-                if again is not None and attempt.is_stopping:
-                    again = await self._record(job.id, stopped)
+                again, attempt.renewed = attempt.renewed, None
+                if again is None or attempt.is_stopping or not attempt.task.cancelled():
+                    again = await self._recorded(attempt)
                 if again is None:
                     break
-                attempt.task = group.create_task(self._guarded(again), name=f"attempt {job.id}")
+                attempt.task = group.create_task(self._guarded(again), name=f"attempt {job_id}")
         finally:
-            del self._running[job.id]
+            del self._running[job_id]
             attempt.ended.set()
             self._on_end()
+
+    async def _recorded(self, attempt: _Attempt) -> Job | None:
+        """Record what came of the attempt; returns the job if it must go on."""
+        stopped = Yielded(attempt.is_slice_end)
+        outcome = stopped if attempt.task.cancelled() else attempt.task.result()
+        _tell(attempt.job, outcome)
+        again = await self._record(attempt.job.id, outcome)
+        if again is not None and attempt.is_stopping:
+            again = await self._record(attempt.job.id, stopped)
+        return again
 
     async def _record(self, job_id: str, outcome: Outcome) -> Job | None:
         """Reports.outcome, as often as it takes while the store cannot take it."""
@@ -124,6 +138,10 @@ class Attempts:
             except (StoreFullError, StoreFailedError) as error:
                 log.error("cannot record what came of job %s, trying again: %s", job_id, error)
                 await asyncio.sleep(STORE_PAUSE)
+
+
+def _acts_for(job: Job) -> tuple[Owner, str | None]:
+    return job.owner, job.properties.custom_headers
 
 
 def _tell(job: Job, outcome: Outcome) -> None:

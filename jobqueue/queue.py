@@ -17,7 +17,7 @@ from jobqueue.change import Change, Clock, Guard
 from jobqueue.errors import EmptyJobError, IdempotencyConflictError, PendingError, RefusedError
 from jobqueue.job import File, Job, JobError, Owner, Properties
 from jobqueue.live import LiveProgress
-from jobqueue.states import ACTIVE, Trigger
+from jobqueue.states import Trigger
 from jobqueue.store import Store
 from jobqueue.transaction import IdempotentRequest, Transaction
 
@@ -150,8 +150,6 @@ class JobQueue:
 
         def taken(change: Change, job: Job) -> Job:
             job = change.advance(job, Trigger.EDIT)
-            if job.state in ACTIVE:  # the running attempt acts for the old owner, with the old headers
-                job = change.advance(job, Trigger.YIELD)
             stripped = replace(
                 job.properties, custom_headers=None, custom_headers_write_only=False, notify_command=None
             )

@@ -31,7 +31,7 @@ SHORTEST_SAVE, LONGEST_SAVE = 2.0, 3600.0
 @dataclass(frozen=True, slots=True)
 class _Board:
     queued: list[order.Waiter]
-    active: dict[str, int]
+    active: dict[str, Job]
     next_wake: float
 
 
@@ -145,7 +145,7 @@ class Scheduler:
             queued += [
                 order.Waiter(job.id, priority.level, job.timers.turn) for job in tx.queued(priority.level, limit)
             ]
-        active = {job.id: job.properties.priority.level for job in tx.jobs_in(ACTIVE) if job.intent is None}
+        active = {job.id: job for job in tx.jobs_in(ACTIVE) if job.intent is None}
         next_wake = tx.next_wake()
         return _Board(queued, active, inf if next_wake is None else next_wake)
 
