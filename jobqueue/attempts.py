@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from jobqueue.errors import HRESULTS, JobQueueError, StoreFailedError, StoreFullError
-from jobqueue.job import Failed, Finished, Job, JobError, Outcome, Owner, Yielded
+from jobqueue.job import Failed, Finished, Job, JobError, Outcome, Yielded
 from jobqueue.order import Runner
 from jobqueue.reports import Reports
 
@@ -27,7 +27,7 @@ class _Attempt:
     is_stopping: bool = False
     is_slice_end: bool = False
     renewed: Job | None = None
-    """Begin again with this job, in the same slot: its owner or its headers changed."""
+    """Begin again with this job, in the same slot: its owner changed."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -53,15 +53,15 @@ class Attempts:
         ]
 
     def reconcile(self, active: Mapping[str, Job]) -> None:
-        """The jobs that ought to run: every other attempt is stopped, and one that acts with a former owner's rights or
-        former headers is begun again.
+        """The jobs that ought to run: every other attempt is stopped, and one with a former owner's rights and headers
+        is begun again.
         """
         for job_id, attempt in self._running.items():
             if job_id not in active:
                 self.stop(job_id)
                 continue
-            former, attempt.job = _acts_for(attempt.job), active[job_id]
-            if _acts_for(attempt.job) != former:
+            former, attempt.job = attempt.job.owner, active[job_id]
+            if attempt.job.owner != former:
                 attempt.renewed = attempt.job
                 attempt.task.cancel()
 
@@ -138,10 +138,6 @@ class Attempts:
             except (StoreFullError, StoreFailedError) as error:
                 log.error("cannot record what came of job %s, trying again: %s", job_id, error)
                 await asyncio.sleep(STORE_PAUSE)
-
-
-def _acts_for(job: Job) -> tuple[Owner, str | None]:
-    return job.owner, job.properties.custom_headers
 
 
 def _tell(job: Job, outcome: Outcome) -> None:

@@ -217,3 +217,20 @@ async def test_files_are_written_with_the_users_rights_and_are_the_users(bitsd: 
         assert (await ann.ok("POST", f"{path}/complete"))["result"] == "S_OK"
         assert local.read_bytes() == script.content.read()
         assert local.stat().st_uid == ann.uid
+
+
+async def test_a_transfer_taken_over_goes_on_with_the_new_owners_rights_and_no_headers(
+    bitsd: Bitsd, ann: Asker
+) -> None:
+    if not IS_ROOT:
+        return  # there is no administrator to take it
+    async with Origin() as origin:
+        origin.file("/taken", size=1000, stall_after=10)
+        file = {"remote_name": origin.url("/taken"), "local_name": bitsd.target("/taken")}
+        job = await made(ann, files=[file], resume=True, custom_headers="X-Key: s3cret\r\n")
+        await origin.stalled.wait()
+        taken = await bitsd.act(job, "take-ownership")
+        assert (taken["state"], taken["owner"]["uid"]) == ("TRANSFERRING", 0)
+        await bitsd.wait(job, "TRANSFERRED")
+        assert [request.headers.get("x-key") for request in origin.requests] == ["s3cret", None]
+        await bitsd.act(job, "cancel")

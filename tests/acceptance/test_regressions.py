@@ -76,15 +76,3 @@ async def test_an_attempt_does_not_undo_a_url_that_the_owner_set_meanwhile(tmp_p
         await bitsd.ok("PATCH", f"/v1/jobs/{job['id']}/files/0", {"remote_name": chosen})
         await bitsd.wait(job, "TRANSFERRED")
         assert (await bitsd.job(job, "files"))["files"][0]["remote_name"] == chosen
-
-
-async def test_taking_a_job_over_ends_the_attempt_that_acts_for_its_old_owner(tmp_path: Path) -> None:
-    async with Origin() as origin, Bitsd(tmp_path, BITSD_TRANSFER__STALL_TIMEOUT="60") as bitsd:
-        origin.file("/a", size=1000, stall_after=10)
-        job = await bitsd.create(origin.url("/a"), custom_headers="X-Key: s3cret\r\n")
-        await origin.stalled.wait()
-        status, _ = await bitsd.call("POST", f"/v1/jobs/{job['id']}/take-ownership")
-        if status == 403:  # not root: nobody can take a job over
-            return
-        await bitsd.wait(job, "TRANSFERRED")
-        assert [request.headers.get("x-key") for request in origin.requests] == ["s3cret", None]
