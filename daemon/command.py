@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -23,7 +24,11 @@ def run() -> None:
     except ConfigError as error:
         print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - the log is not configured yet
         sys.exit(2)
-    code = _serve(config, arguments, read)
+    try:
+        code = _serve(config, arguments, read)
+    except Exception:
+        logging.getLogger(__name__).exception("the service ends because of an error in itself")
+        code = 1
     sys.stderr.flush()
     os._exit(code)  # threads that hang in the kernel on a dead disk must not hold the exit
 

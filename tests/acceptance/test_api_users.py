@@ -232,5 +232,6 @@ async def test_a_transfer_taken_over_goes_on_with_the_new_owners_rights_and_no_h
         taken = await bitsd.act(job, "take-ownership")
         assert (taken["state"], taken["owner"]["uid"]) == ("TRANSFERRING", 0)
         await bitsd.wait(job, "TRANSFERRED")
+        assert await bitsd.moves(job) == ["QUEUED", "TRANSFERRING", "TRANSFERRED"]  # it never gave up its slot
         assert [request.headers.get("x-key") for request in origin.requests] == ["s3cret", None]
         await bitsd.act(job, "cancel")
