@@ -24,6 +24,7 @@ from daemon.dispatch.files import OwnerFiles
 from daemon.documents import Documents
 from daemon.events import EventLog
 from daemon.identity import Executors
+from daemon.keys import KeySeal, load_key
 from daemon.logs import configure
 from jobqueue.edit import Limits
 from jobqueue.memory import MemoryStore
@@ -33,6 +34,7 @@ from jobqueue.reports import Reports
 from jobqueue.retry import Policy
 from jobqueue.scheduler import Scheduler
 from jobqueue.store import Store, open_store
+from jobqueue.vault import Vault
 from transfer.http import HttpSource
 from transfer.request import Settings
 
@@ -119,6 +121,7 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
         scheduler = Scheduler(queue, reports, dispatcher.run, OwnerFiles(executors), slots(config))
         backend = Backend(
             queue=queue,
+            vault=Vault(queue),
             finisher=scheduler.finisher,
             documents=Documents(queue, scheduler.waiting),
             events=EventLog(queue),
@@ -140,7 +143,8 @@ async def _store(options: Options) -> Store:
         return MemoryStore()
     sockets.make_directory(options.state_dir, 0o700)
     sockets.claim(os.path.join(options.state_dir, "lock"), f"the state directory {options.state_dir}")
-    return await open_store(os.path.join(options.state_dir, "queue.sqlite"))
+    key = await asyncio.to_thread(load_key, os.path.join(options.state_dir, "secret.key"))
+    return await open_store(os.path.join(options.state_dir, "queue.sqlite"), KeySeal(key))
 
 
 def _reload(parts: _Parts, options: Options) -> None:

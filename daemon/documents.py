@@ -60,6 +60,7 @@ class Documents:
             "proxy": {"usage": own.proxy_usage, "list": own.proxy_list, "bypass": own.proxy_bypass},
             "custom_headers": own.custom_headers if is_shown else None,
             "custom_headers_write_only": own.custom_headers_write_only,
+            "client_certificate": None if own.client_certificate is None else dict(own.client_certificate),
             "security_flags": list(own.security_flags),
             "cost_policy": own.cost_policy,
             "http_method": own.http_method,
@@ -84,6 +85,7 @@ class Documents:
             "expected_size": file.expected_size,
             "digest": dict(file.digest) or None,
             "mirrors": list(file.mirrors),
+            "resume_unvalidated": file.resume_unvalidated,
             "validated": file.validated,
             "response_headers": file.response_headers,
         }

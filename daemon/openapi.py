@@ -47,7 +47,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "description": f"{route.handler.__doc__ or ''} Access: {_ACCESS[route.access]}",
         "responses": {
-            str(route.status): _content("Done.", route.reply),
+            **_answers(route),
             "default": _content("Refused; nothing was changed.", schema.Problem, "application/problem+json"),
         },
     }
@@ -59,6 +59,18 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = _content("", route.body) | {"required": True}
     return operation
+
+
+def _answers(route: Route) -> dict[str, Any]:
+    if route.reply is not None:
+        return {str(route.status): _content("Done.", route.reply)}
+    if not route.is_content:
+        return {str(route.status): {"description": "Done."}}
+    content: dict[str, Any] = {"application/octet-stream": {}}
+    return {
+        "200": {"description": "The whole file.", "content": content},
+        "206": {"description": "The part that Range asks for.", "content": content},
+    }
 
 
 def _content(description: str, model: type[BaseModel], media_type: str = "application/json") -> dict[str, Any]:

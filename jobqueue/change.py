@@ -3,12 +3,13 @@
 Owns the consequences: revision, modification time, events, the next look of the scheduler. Decides nothing itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from jobqueue import retry
 from jobqueue.job import Event, File, Job, JobError, State
+from jobqueue.secrets import Credential, JobSecrets
 from jobqueue.states import Trigger, advance
 from jobqueue.transaction import Transaction
 
@@ -64,6 +65,8 @@ class Change:
         if new.state is State.ERROR and new.error is not None and (old.state, old.error) != (new.state, new.error):
             new = self.emit(new, "JOB_ERROR", code=new.error.code, message=new.error.message)
         self.is_scheduling = self.is_scheduling or bool({old.state, new.state} & SCHEDULED)
+        if new.state.is_final:
+            self.tx.put_secrets(new.id, JobSecrets())
         self.keep(new)
         return new
 
@@ -78,6 +81,16 @@ class Change:
         """Store a file; returns the job with its totals brought up to date, still to be saved or kept."""
         self.tx.put_file(job.id, new)
         return replace(job, totals=job.totals.changed(old, new))
+
+    def add_credentials(self, job: Job, credentials: Sequence[Credential]) -> None:
+        """Those of new files' URLs. Raises RefusedError when one server would get two users."""
+        if credentials:
+            self.tx.put_secrets(job.id, self.tx.secrets(job.id).added(credentials))
+
+    def put_credentials(self, job: Job, credentials: Sequence[Credential]) -> None:
+        """Those of a changed URL, in place of what was there."""
+        if credentials:
+            self.tx.put_secrets(job.id, self.tx.secrets(job.id).put(*credentials))
 
     def emit(self, job: Job, kind: str, **data: object) -> Job:
         """Append an event; returns the job with its number, still to be saved or kept."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from jobqueue.change import Change, Guard
 from jobqueue.errors import InvalidStateError, JobQueueError, NotFoundError
-from jobqueue.job import File, Intent, Job, Owner, State
+from jobqueue.job import File, Intent, Job, JobError, Owner, State
 from jobqueue.queue import JobQueue
 from jobqueue.states import Trigger, check
 
@@ -24,10 +24,14 @@ TRY_AGAIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Which files (by index) are under their local names now, and what stopped the rest."""
+    """Which files (by index) are under their local names now, and what stopped the rest.
+
+    `lost`: the file that stopped them, when its temporary file is gone or was changed by somebody else.
+    """
 
     indexes: frozenset[int]
     problem: JobQueueError | None = None
+    lost: JobError | None = None
 
 
 class LocalFiles(Protocol):
@@ -72,7 +76,8 @@ class Finisher:
         BG_S_UNABLE_TO_DELETE_FILES.
 
         Raises InvalidStateError; LocalFileFailedError when a file could not get its name: the job is TRANSFERRED
-        then, the files before it are available, and Complete may be called again (§2.2).
+        then, the files before it are available, and Complete may be called again (§2.2). When its bytes are gone or
+        are not ours any more, the job is in ERROR and Resume fetches that file again.
         """
         return await self._carry_out(await self._begin(job_id, "COMPLETE", Trigger.COMPLETE, guard))
 
@@ -132,7 +137,8 @@ class Finisher:
             job.owner, [file for file in files if file.transferred and not file.completed]
         )
         if published.problem is not None:
-            await self._end(job.id, Trigger.RENAME_FAILED, published.indexes)
+            trigger = Trigger.INVALIDATE if published.lost else Trigger.RENAME_FAILED
+            await self._end(job.id, trigger, published.indexes, published.lost)
             raise _NotPublishedError(published.problem)
         left = await self._files.discard(job.owner, [file for file in files if not file.transferred])
         done = await self._end(job.id, Trigger.COMPLETE, published.indexes)
@@ -146,18 +152,21 @@ class Finisher:
         done = await self._end(job.id, Trigger.CANCEL, frozenset())
         return done, self._with_leftovers(job, left, "S_OK")
 
-    async def _end(self, job_id: str, trigger: Trigger, published: frozenset[int]) -> Job:
+    async def _end(self, job_id: str, trigger: Trigger, published: frozenset[int], lost: JobError | None = None) -> Job:
         def work(change: Change) -> Job:
             row = change.tx.job(job_id)
             after = replace(row, intent=None)
             for file in change.tx.files(job_id):
                 if file.index in published and not file.completed:
                     after = change.put_file(after, file, replace(file, completed=True, validated=True))
+                elif lost is not None and file.index == lost.file_index:
+                    after = change.put_file(after, file, file.emptied())
             change.is_scheduling = True
             if trigger is Trigger.RENAME_FAILED and not published and row.state is State.TRANSFERRED:
                 change.keep(after)  # as it was: a refused call changes nothing
                 return after
-            return change.save(row, change.advance(after, trigger), by_owner=True)
+            error = None if lost is None else replace(lost, at=change.wall)
+            return change.save(row, change.advance(after, trigger, error), by_owner=True)
 
         return await self._queue.change(work)
 

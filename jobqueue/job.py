@@ -73,8 +73,10 @@ class Properties:
     proxy_usage: str = "PRECONFIG"
     proxy_list: str | None = None
     proxy_bypass: str | None = None
-    custom_headers: str | None = None
+    custom_headers: str | None = field(default=None, repr=False)
     custom_headers_write_only: bool = False
+    client_certificate: Mapping[str, str] | None = None
+    """What may be shown of it; the certificate itself is one of the job's secrets."""
     security_flags: tuple[str, ...] = ()
     cost_policy: str = "ALWAYS"
     http_method: str = "GET"
@@ -156,6 +158,8 @@ class File:
     digest: Mapping[str, str] = field(default_factory=dict)
     mirrors: tuple[str, ...] = ()
     make_dirs: bool = False
+    resume_unvalidated: bool = False
+    """Go on after an interruption although the server gives no validator, if size and an overlap agree."""
     size: int | None = None
     offset: int = 0
     inode: int | None = None
@@ -163,16 +167,43 @@ class File:
     """The boot of the machine in which the temporary file was begun."""
     etag: str | None = None
     last_modified: str | None = None
+    is_date_weak: bool = False
+    """`last_modified` cannot tell this version from the next (RFC 9110 §8.8.2.2)."""
     remote_size: int | None = None
+    media_type: str | None = None
+    served_digest: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the whole remote file as its server gave them."""
+    fetched_from: str | None = None
+    """Which of the file's URLs the bytes in the temporary file came from."""
+    generation: int = 0
+    """Grows when the temporary file begins anew, before its first byte: what was read before is of another version."""
+    mtime: int | None = None
+    """Of the temporary file when its last attempt ended in good order (nanoseconds); None = it did not."""
     response_headers: str | None = None
     transferred: bool = False
     completed: bool = False
     validated: bool | None = None
 
+    def moved(self, remote_name: str) -> "File":
+        """The same file at another URL: what is here goes on there if it proves to be the same (§5.3)."""
+        if remote_name == self.remote_name:
+            return self
+        origin = remote_name if self.fetched_from == self.remote_name else self.fetched_from
+        return replace(self, remote_name=remote_name, fetched_from=origin, media_type=None)
+
     def emptied(self) -> "File":
         """The same file with nothing fetched of it: the next attempt starts from zero."""
-        nothing = replace(self, offset=0, inode=None, boot=None, transferred=False, completed=False)
-        return replace(nothing, etag=None, last_modified=None, remote_size=None)
+        nothing = replace(self, offset=0, inode=None, boot=None, mtime=None, transferred=False, completed=False)
+        return replace(
+            nothing,
+            etag=None,
+            last_modified=None,
+            is_date_weak=False,
+            remote_size=None,
+            media_type=None,
+            served_digest={},
+            fetched_from=None,
+        )
 
 
 def _counts(file: File) -> tuple[int, int, int, int, int]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from jobqueue.errors import FileNotInJobError, NotFoundError
 from jobqueue.job import Event, File, Job, State
+from jobqueue.secrets import JobSecrets
 from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Transaction
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class MemoryTransaction:
         self._events: list[Event] = []
         self._requests: dict[tuple[int, str], tuple[str, str]] = {}
         self._meta: dict[str, str] = {}
+        self._secrets: dict[str, JobSecrets] = {}
         self._undo: list[Callable[[], object]] = []
 
     def begin(self) -> None:
@@ -72,6 +74,7 @@ class MemoryTransaction:
     def delete_job(self, job_id: str) -> None:
         self._drop(self._jobs, job_id)
         self._drop(self._files, job_id)
+        self._drop(self._secrets, job_id)
         for key in [key for key, (_, job) in self._requests.items() if job == job_id]:
             self._drop(self._requests, key)
 
@@ -146,6 +149,12 @@ class MemoryTransaction:
 
     def next_file(self, job_id: str, from_index: int) -> File | None:
         return next((file for file in self.files(job_id)[from_index:] if not file.transferred), None)
+
+    def secrets(self, job_id: str) -> JobSecrets:
+        return self._secrets.get(job_id, JobSecrets())
+
+    def put_secrets(self, job_id: str, secrets: JobSecrets) -> None:
+        self._set(self._secrets, job_id, secrets)
 
     def append_event(self, event: Event) -> int:
         seq = self._count("seq")

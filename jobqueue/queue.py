@@ -7,7 +7,7 @@ Takes a guard with each call, so that the permission is judged on the very row t
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from posixpath import dirname, join
 from typing import TypeVar
@@ -17,6 +17,7 @@ from jobqueue.change import Change, Clock, Guard
 from jobqueue.errors import EmptyJobError, IdempotencyConflictError, PendingError, RefusedError
 from jobqueue.job import File, Job, JobError, Owner, Properties
 from jobqueue.live import LiveProgress
+from jobqueue.secrets import Credential, JobSecrets
 from jobqueue.states import Trigger
 from jobqueue.store import Store
 from jobqueue.transaction import IdempotentRequest, Transaction
@@ -33,6 +34,8 @@ class NewJob:
     properties: Mapping[str, object]
     files: Sequence[File] = ()
     resume: bool = False
+    credentials: Sequence[Credential] = field(default=(), repr=False)
+    """Those that came in the URLs of its files."""
 
 
 class JobQueue:
@@ -43,6 +46,8 @@ class JobQueue:
         self.policy = policy
         self.limits = limits
         self.live = LiveProgress()
+        self.commits = 0
+        """How many changes there have been: what was read before the last of them may be out of date."""
         self.next_wake = inf
         """When the scheduler will look by itself; an earlier timer wakes it."""
         self._store = store
@@ -69,6 +74,7 @@ class JobQueue:
         try:
             return await self._store.write(in_transaction)
         finally:
+            self.commits += 1
             for told in self._on_change if changes else ():
                 told(changes[-1])
 
@@ -98,6 +104,7 @@ class JobQueue:
             job = replace(job, timers=replace(job.timers, activity_at=change.now))
             job = change.emit(change.tx.insert_job(job, None), "JOB_CREATED")
             job = self._with_files(change, job, new.files, is_exempt=new.owner.uid == ROOT)
+            change.add_credentials(job, new.credentials)
             if new.resume:
                 job = change.save(job, self._resumed(change, job), by_owner=True)
             change.keep(job)
@@ -122,9 +129,17 @@ class JobQueue:
         return await self._edit(job_id, guard, edited)
 
     async def add_files(
-        self, job_id: str, guard: Guard, files: Sequence[File], *, is_exempt: bool = False
+        self,
+        job_id: str,
+        guard: Guard,
+        files: Sequence[File],
+        credentials: Sequence[Credential] = (),
+        *,
+        is_exempt: bool = False,
     ) -> Sequence[File]:
         """Append all of them or none; returns them as added. `is_exempt` from the limits (the caller is root).
+
+        `credentials` came in their URLs.
 
         Raises RefusedError, InvalidStateError.
         """
@@ -133,6 +148,7 @@ class JobQueue:
             job = self._guarded(change, job_id, guard)
             change.advance(job, Trigger.EDIT)
             change.save(job, self._with_files(change, job, files, is_exempt=is_exempt), by_owner=True)
+            change.add_credentials(job, credentials)
             return change.tx.files(job_id)[job.totals.files :]
 
         return await self.change(work)
@@ -146,34 +162,50 @@ class JobQueue:
         return await self._edit(job_id, guard, self._resumed)
 
     async def take_ownership(self, job_id: str, guard: Guard, owner: Owner) -> Job:
-        """The job becomes `owner`'s; headers and command do not go with it (§6.2). Raises InvalidStateError."""
+        """The job becomes `owner`'s; its secrets and its command do not go with it (§6.2). Raises InvalidStateError."""
 
         def taken(change: Change, job: Job) -> Job:
             job = change.advance(job, Trigger.EDIT)
             stripped = replace(
-                job.properties, custom_headers=None, custom_headers_write_only=False, notify_command=None
+                job.properties,
+                custom_headers=None,
+                custom_headers_write_only=False,
+                client_certificate=None,
+                notify_command=None,
             )
+            change.tx.put_secrets(job.id, JobSecrets())
             return replace(job, owner=owner, properties=stripped)
 
         return await self._edit(job_id, guard, taken)
 
-    async def set_remote_name(self, job_id: str, index: int, guard: Guard, remote_name: str) -> File:
+    async def set_remote_name(
+        self, job_id: str, index: int, guard: Guard, remote_name: str, credentials: Sequence[Credential] = ()
+    ) -> File:
         """A new URL for one file; bytes already here are kept if the new place has the same file (§5.3)."""
 
         def work(change: Change) -> File:
             job = self._guarded(change, job_id, guard)
             change.advance(job, Trigger.EDIT)
             old = change.tx.file(job_id, index)
-            new = replace(old, remote_name=remote_name)
+            new = old.moved(remote_name)
+            change.put_credentials(job, credentials)
             change.save(job, change.put_file(job, old, new), by_owner=True, has_new_files=new != old)
             return new
 
         return await self.change(work)
 
     async def replace_remote_prefix(
-        self, job_id: str, guard: Guard, old: str, new: str, check: Callable[[str], None]
+        self,
+        job_id: str,
+        guard: Guard,
+        old: str,
+        new: str,
+        parse: Callable[[str], tuple[str, Sequence[Credential]]],
     ) -> tuple[Job, int]:
-        """Exchange `old` for `new` at the start of every remote name; `check` raises on a bad result (§5.3)."""
+        """Exchange `old` for `new` at the start of every remote name (§5.3).
+
+        `parse` takes the credentials out of a URL and raises on a bad one.
+        """
 
         def work(change: Change) -> tuple[Job, int]:
             job = self._guarded(change, job_id, guard)
@@ -181,9 +213,9 @@ class JobQueue:
             matching = [file for file in change.tx.files(job_id) if file.remote_name.startswith(old)]
             after = job
             for file in matching:
-                remote_name = new + file.remote_name[len(old) :]
-                check(remote_name)
-                after = change.put_file(after, file, replace(file, remote_name=remote_name))
+                remote_name, credentials = parse(new + file.remote_name[len(old) :])
+                change.put_credentials(job, credentials)
+                after = change.put_file(after, file, file.moved(remote_name))
             return change.save(job, after, by_owner=True, has_new_files=bool(matching)), len(matching)
 
         return await self.change(work)

@@ -5,13 +5,14 @@ Owns the way from an outcome to a state (retry.decide -> states.advance). Never 
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 from jobqueue import retry
 from jobqueue.change import Change
 from jobqueue.job import Failed, File, Finished, Job, Outcome, State, Yielded
 from jobqueue.queue import JobQueue
+from jobqueue.secrets import JobSecrets
 from jobqueue.states import ACTIVE, Trigger
 
 UNCOUNTED = frozenset({"BG_E_NETWORK_DISCONNECTED", "BG_E_DESTINATION_LOCKED", "BG_E_BLOCKED_BY_POLICY"})
@@ -22,19 +23,33 @@ UNCOUNTED = frozenset({"BG_E_NETWORK_DISCONNECTED", "BG_E_DESTINATION_LOCKED", "
 class RemoteFacts:
     """What a reply head said about a file. `size` of the local file to be, `remote_size` of the whole remote one.
 
-    `asked_name` is the URL that was asked for, `remote_name` the one to keep of it (another one if redirects are to be
-    reported, §5.4); a URL that the owner has set meanwhile stays.
+    `fetched_from`: the URL that was asked, the file's own or a mirror. `asked_name` is the remote name at that time,
+    `remote_name` the one to keep of it (another one if redirects are to be reported, §5.4); a URL that the owner has
+    set meanwhile stays.
     """
 
     size: int | None
     remote_size: int | None
     etag: str | None
     last_modified: str | None
+    is_date_weak: bool
+    media_type: str | None
+    served_digest: Mapping[str, str]
     response_headers: str
     inode: int
     boot: str
+    fetched_from: str
     asked_name: str
     remote_name: str
+
+    def learnt(self, file: File, offset: int) -> File:
+        """The file with these facts on record; what it had beyond `offset` is void."""
+        facts = {item.name: getattr(self, item.name) for item in fields(self)}
+        asked_name = facts.pop("asked_name")
+        if file.remote_name != asked_name:
+            facts["remote_name"] = file.remote_name
+        generation = file.generation if offset else file.generation + 1
+        return replace(file, offset=min(offset, file.offset), mtime=None, generation=generation, **facts)
 
 
 class Reports:
@@ -64,6 +79,10 @@ class Reports:
         """The job as it is now."""
         return await self._queue.job(job_id)
 
+    async def secrets(self, job_id: str) -> JobSecrets:
+        """The job's credentials and client certificate as they are now."""
+        return await self._queue.read(lambda tx: tx.secrets(job_id))
+
     async def has_more_files(self, job_id: str, count: int) -> None:
         """Returns once the job has more than so many files."""
         while True:
@@ -82,22 +101,7 @@ class Reports:
 
     async def remote_known(self, job_id: str, index: int, facts: RemoteFacts, offset: int) -> None:
         """A reply was accepted and continues at `offset`; what was there beyond it is void."""
-
-        def learnt(file: File) -> File:
-            return replace(
-                file,
-                size=facts.size,
-                remote_size=facts.remote_size,
-                etag=facts.etag,
-                last_modified=facts.last_modified,
-                response_headers=facts.response_headers,
-                inode=facts.inode,
-                boot=facts.boot,
-                remote_name=facts.remote_name if file.remote_name == facts.asked_name else file.remote_name,
-                offset=min(offset, file.offset),
-            )
-
-        await self._file(job_id, index, learnt)
+        await self._file(job_id, index, lambda file: facts.learnt(file, offset))
 
     async def synced(self, job_id: str, index: int, offset: int) -> None:
         """The first `offset` bytes of the file are on the disk."""
@@ -111,19 +115,19 @@ class Reports:
 
         await self._file(job_id, asked.index, moved)
 
-    async def closed(self, job_id: str, index: int) -> None:
+    async def closed(self, job_id: str, index: int, mtime: int) -> None:
         """The file's attempt ended in good order: its synced bytes are on record, and there are no others."""
-        await self._file(job_id, index, lambda file: replace(file, boot=None))
+        await self._file(job_id, index, lambda file: replace(file, boot=None, mtime=mtime))
 
     async def emptied(self, job_id: str, index: int) -> None:
         """What was fetched of the file turned out wrong: it starts from zero."""
         await self._file(job_id, index, File.emptied)
 
-    async def file_transferred(self, job_id: str, index: int, size: int) -> None:
+    async def file_transferred(self, job_id: str, index: int, size: int, mtime: int | None = None) -> None:
         """Every byte of the file is in its temporary file, verified and synced."""
 
         def done(file: File) -> File:
-            return replace(file, transferred=True, offset=size, size=size, validated=None)
+            return replace(file, transferred=True, offset=size, size=size, mtime=mtime, validated=None)
 
         await self._file(job_id, index, done, event="FILE_TRANSFERRED")
 

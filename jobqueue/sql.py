@@ -7,7 +7,8 @@ from typing import Any
 
 from jobqueue.errors import FileNotInJobError, NotFoundError
 from jobqueue.job import Event, File, Job, State
-from jobqueue.records import file_from_text, file_to_text, job_from_text, job_to_text
+from jobqueue.records import Records
+from jobqueue.secrets import JobSecrets
 from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery
 
 _JOB = "SELECT record, row FROM jobs "
@@ -16,8 +17,9 @@ _JOB = "SELECT record, row FROM jobs "
 class SqlTransaction:
     """A Transaction on an open connection; the store begins and commits it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, records: Records) -> None:
         self._db = connection
+        self._records = records
 
     def job(self, job_id: str) -> Job:
         jobs = self._jobs(_JOB + "WHERE id = ?", job_id)
@@ -29,7 +31,7 @@ class SqlTransaction:
         cursor = self._db.execute(
             "INSERT INTO jobs (id, owner_uid, display_name, state, is_final, level, turn, intent, wake_at, changed_seq,"
             " record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (job.id, *_columns(job, wake_at)),
+            (job.id, *self._columns(job, wake_at)),
         )
         return self._jobs(_JOB + "WHERE row = ?", cursor.lastrowid)[0]
 
@@ -37,7 +39,7 @@ class SqlTransaction:
         self._db.execute(
             "UPDATE jobs SET owner_uid = ?, display_name = ?, state = ?, is_final = ?, level = ?, turn = ?, intent = ?,"
             " wake_at = ?, changed_seq = ?, record = ? WHERE id = ?",
-            (*_columns(job, wake_at), job.id),
+            (*self._columns(job, wake_at), job.id),
         )
 
     def set_wake(self, job_id: str, wake_at: float | None) -> None:
@@ -125,7 +127,7 @@ class SqlTransaction:
         self._db.execute(
             "INSERT INTO files (job_id, idx, transferred, record) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (job_id, idx) DO UPDATE SET transferred = excluded.transferred, record = excluded.record",
-            (job_id, file.index, file.transferred, file_to_text(file)),
+            (job_id, file.index, file.transferred, self._records.file_to_text(file)),
         )
 
     def next_file(self, job_id: str, from_index: int) -> File | None:
@@ -135,6 +137,17 @@ class SqlTransaction:
             from_index,
         )
         return files[0] if files else None
+
+    def secrets(self, job_id: str) -> JobSecrets:
+        row = self._db.execute("SELECT record FROM secrets WHERE job_id = ?", (job_id,)).fetchone()
+        return JobSecrets() if row is None else self._records.secrets_from_text(row[0])
+
+    def put_secrets(self, job_id: str, secrets: JobSecrets) -> None:
+        if secrets:
+            text = self._records.secrets_to_text(secrets)
+            self._db.execute("INSERT OR REPLACE INTO secrets (job_id, record) VALUES (?, ?)", (job_id, text))
+        else:
+            self._db.execute("DELETE FROM secrets WHERE job_id = ?", (job_id,))
 
     def append_event(self, event: Event) -> int:
         cursor = self._db.execute(
@@ -194,22 +207,21 @@ class SqlTransaction:
         return self._db.execute(statement, values).fetchone()[0]
 
     def _jobs(self, statement: str, *values: object) -> list[Job]:
-        return [job_from_text(text, row) for text, row in self._db.execute(statement, values)]
+        return [self._records.job_from_text(text, row) for text, row in self._db.execute(statement, values)]
 
     def _files(self, statement: str, *values: object) -> list[File]:
-        return [file_from_text(text) for (text,) in self._db.execute(statement, values)]
+        return [self._records.file_from_text(text) for (text,) in self._db.execute(statement, values)]
 
-
-def _columns(job: Job, wake_at: float | None) -> tuple[object, ...]:
-    return (
-        job.owner.uid,
-        job.properties.display_name,
-        job.state,
-        job.state.is_final,
-        job.properties.priority.level,
-        job.timers.turn,
-        job.intent,
-        wake_at,
-        job.changed_seq,
-        job_to_text(job),
-    )
+    def _columns(self, job: Job, wake_at: float | None) -> tuple[object, ...]:
+        return (
+            job.owner.uid,
+            job.properties.display_name,
+            job.state,
+            job.state.is_final,
+            job.properties.priority.level,
+            job.timers.turn,
+            job.intent,
+            wake_at,
+            job.changed_seq,
+            self._records.job_to_text(job),
+        )

@@ -14,6 +14,8 @@ from importlib import resources
 from typing import Any, Protocol, TypeVar
 
 from jobqueue.errors import StoreFailedError, StoreFullError
+from jobqueue.records import Records
+from jobqueue.secrets import Seal
 from jobqueue.sql import SqlTransaction
 from jobqueue.transaction import Transaction
 
@@ -41,9 +43,10 @@ class Store(Protocol):
 class SqliteStore:
     """The Store in a file; open it with `open_store`."""
 
-    def __init__(self, thread: ThreadPoolExecutor, connection: sqlite3.Connection) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, connection: sqlite3.Connection, seal: Seal) -> None:
         self._thread = thread
         self._connection = connection
+        self._records = Records(seal)
         self._waiting: list[tuple[_Task, asyncio.Future[Any]]] = []
         self._is_busy = False
         self._idle = asyncio.Event()
@@ -97,7 +100,7 @@ class SqliteStore:
 
     def _run(self, group: list[_Task]) -> list[tuple[Any, Exception | None]]:
         """On the store's thread: all works of a group, each alone in a savepoint, one commit."""
-        transaction = SqlTransaction(self._connection)
+        transaction = SqlTransaction(self._connection, self._records)
         has_writes = any(is_write for _, is_write in group)
         try:
             if has_writes:
@@ -129,8 +132,8 @@ class SqliteStore:
         return result, problem
 
 
-async def open_store(path: str) -> SqliteStore:
-    """Open or create the database at `path` (mode 0600) and bring it to the newest schema.
+async def open_store(path: str, seal: Seal) -> SqliteStore:
+    """Open or create the database at `path` (mode 0600) and bring it to the newest schema; `seal` hides its secrets.
 
     Raises StoreFailedError when it cannot be opened or was written by a newer bitsd.
     """
@@ -143,7 +146,7 @@ async def open_store(path: str) -> SqliteStore:
     except StoreFailedError:
         thread.shutdown(wait=False)
         raise
-    return SqliteStore(thread, connection)
+    return SqliteStore(thread, connection, seal)
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -33,7 +33,8 @@ def job_document(name: str = "job", **changes: object) -> Document:
         "maximum_download_time": 7776000,
         "notify": {"flags": ["JOB_TRANSFERRED", "JOB_ERROR"], "command": None, "minimum_interval_ms": 500},
         "proxy": {"usage": "PRECONFIG", "list": None, "bypass": None}, "custom_headers": None,
-        "custom_headers_write_only": False, "security_flags": [], "cost_policy": "ALWAYS", "http_method": "GET",
+        "custom_headers_write_only": False,
+        "client_certificate": None, "security_flags": [], "cost_policy": "ALWAYS", "http_method": "GET",
         "dynamic_content": False, "maximum_download_size": None,
     }  # fmt: skip
     return document | changes
@@ -56,7 +57,8 @@ def file_document(index: int, remote: str, local: str) -> Document:
     return {
         "index": index, "remote_name": remote, "local_name": local, "temporary_name": "/tmp/.BIT0000000a.tmp",
         "ranges": [], "progress": {"bytes_total": 100, "bytes_transferred": 25, "completed": False},
-        "transferred": False, "expected_size": None, "digest": None, "mirrors": [], "validated": None,
+        "transferred": False, "expected_size": None, "digest": None, "mirrors": [],
+        "resume_unvalidated": False, "validated": None,
         "response_headers": None,
     }  # fmt: skip
 
@@ -86,6 +88,9 @@ class FakeService:
     answers: dict[tuple[str, str], deque[tuple[int, Any]]] = field(default_factory=dict)
     steps: deque[Document] = field(default_factory=deque)
     foreign: set[str] = field(default_factory=set)
+    content: bytes = b""
+    breaks_off_at: int | None = None
+    """After so many bytes the connection ends."""
     requests: list[Request] = field(default_factory=list)
     is_admin: bool = False
     page: int = 100_000
@@ -109,6 +114,8 @@ class FakeService:
             status, document = waiting.popleft()
         elif request.path == "/v1/events" and request.headers["Accept"] == "text/event-stream":
             return await self._stream(request)
+        elif request.path.endswith("/content"):
+            return await self._content(request)
         else:
             status, document = self._route(request.method, request.path.split("/")[2:], dict(request.query), body)
         return web.json_response(document, status=status)
@@ -128,6 +135,8 @@ class FakeService:
                 return self._list(query)
             case "POST", ["jobs"]:
                 return self._create(body)
+            case "PUT" | "DELETE", ["jobs", job_id, *_] if job_id in self.jobs:  # secrets: there is nothing to show
+                return 204, None
             case _, ["jobs", job_id, *rest] if job_id in self.jobs:
                 return self._job(method, self.jobs[job_id], rest, query, body)
         return 404, problem(404, "BG_E_NOT_FOUND", "no such job")
@@ -213,6 +222,15 @@ class FakeService:
                 head = f"id: {event['seq']}\nevent: {event['type']}\n"
                 await response.write(f"{head}data: {json.dumps(event)}\n\n".encode())
         return response
+
+    async def _content(self, request: web.Request) -> web.StreamResponse:
+        start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        if self.breaks_off_at is None:
+            return web.Response(body=self.content[start:], status=206 if start else 200)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(self.content[start : self.breaks_off_at])
+        raise ConnectionAbortedError
 
 
 def _merge(document: Document, patch: Document) -> None:

@@ -6,51 +6,73 @@
         assert [r.range for r in origin.requests] == [None, "bytes=300000-"]
         assert received == file.content.read()
 
-All options are in tests/origin_script.py. From the command line:
+All options are in tests/origin_script.py, named faults made of them in tests/faults. From the command line:
 
     python -m tests.origin --port 8080 --file /a.bin size=1000000 drop_after=300000 'etag=W/"weak"'
+    python -m tests.origin --list
+    python -m tests.origin --tls --fault change-blind
 """
 
-import argparse
-import ast
 import asyncio
-import re
+import random
 import ssl
-import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from tests.origin_reply import Plan, plan
 from tests.origin_script import Content, Request, Script
+from tests.origin_wire import Wire
 
-RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+__all__ = ["Content", "Origin", "Request", "Script"]
+MANNERS = Literal["serve", "close", "silence"]
+HANDSHAKE = b"\x16"
+"""What a client that expects TLS begins with."""
+FILLER = b"X-Filler: " + b"f" * 1000 + b"\r\n"
 
 
 class Origin:
-    """The server. `requests` has every request in order of arrival; `stalled` is set when a stall begins."""
+    """The server. `requests` has every request in order of arrival; `stalled` is set when a stall begins.
 
-    def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
+    `chunking`: seed by which every reply is written in random pieces. `manners`: what happens to a connection before
+    anything is read from it, TLS included.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        tls: ssl.SSLContext | None = None,
+        chunking: int | None = None,
+        manners: MANNERS = "serve",
+        scripts: dict[str, Script] | None = None,
+    ) -> None:
         self.requests: list[Request] = []
         self.stalled = asyncio.Event()
-        self.scripts: dict[str, Script] = {}
+        self.scripts: dict[str, Script] = {} if scripts is None else scripts
+        self.scheme = "https" if tls else "http"
         self._port = port
         self._tls = tls
+        self._chances = None if chunking is None else random.Random(chunking)
+        self._manners = manners
         self._server: asyncio.Server | None = None
         self._handlers: set[asyncio.Task[None]] = set()
+        self._mistakes: list[Exception] = []
 
     def file(self, path: str, **options: Any) -> Script:  # noqa: ANN401
         """Serve `path` by a Script of these options; the script is returned and may be changed."""
         self.scripts[path] = script = Script(**options)
         return script
 
-    def url(self, path: str) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}{path}"
+    def url(self, path: str = "", host: str = "127.0.0.1") -> str:
+        return f"{self.scheme}://{host}:{self._port}{path}"
 
     def ranges(self, path: str) -> list[str | None]:
         """The Range fields of the GET requests for `path`, in order."""
         return [request.range for request in self.requests if request.path == path and request.method == "GET"]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
+        tls = self._tls if self._manners == "serve" else None
+        self._server = await asyncio.start_server(self._handle, "127.0.0.1", self._port, ssl=tls, backlog=1024)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -64,88 +86,100 @@ class Origin:
         if self._handlers:
             await asyncio.wait(self._handlers)
         await asyncio.sleep(0)
+        if self._mistakes:
+            raise ExceptionGroup("the origin itself is wrong", self._mistakes)
 
-    async def serve_forever(self) -> None:
-        assert self._server is not None
-        await self._server.serve_forever()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handler = asyncio.current_task()
         assert handler is not None
         self._handlers.add(handler)
         try:
-            while (request := await _read_request(reader)) is not None:
-                self.requests.append(request)
-                script = self.scripts.get(request.path.partition("?")[0])
-                if not await self._answer(request, script or Script(statuses=[404]), reader, writer):
-                    break
-        except (ConnectionError, asyncio.IncompleteReadError):
+            await self._converse(reader, Wire(writer, self._chances))
+        except (OSError, asyncio.IncompleteReadError):
             pass  # the client went away; that is its right
         except asyncio.CancelledError:
             writer.transport.abort()
+        except Exception as error:  # noqa: BLE001 - asyncio would log it, and the test would go on
+            self._mistakes.append(error)
         finally:
             writer.close()
             self._handlers.discard(handler)
 
-    async def _answer(
-        self, request: Request, script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
+    async def _converse(self, reader: asyncio.StreamReader, wire: Wire) -> None:
+        if self._manners != "serve":
+            if self._manners == "silence":
+                await self._stall(reader)
+            return
+        while (request := await _read_request(reader, wire)) is not None:
+            self.requests.append(request)
+            script = self.scripts.get(request.path.partition("?")[0])
+            if not await self._answer(request, script or Script(statuses=[404]), reader, wire):
+                return
+
+    async def _answer(self, request: Request, script: Script, reader: asyncio.StreamReader, wire: Wire) -> bool:
         """Whether the connection may be used again."""
-        if script.stall_after == -1 and script.may_stall():
+        if script.stall_after == -1 and script.uses_up("stall_times"):
             await self._stall(reader)
             return False
-        if script.garbage_head:
-            writer.write(script.garbage_head)
-            await writer.drain()
+        if script.drop_after == -1 and script.uses_up("drop_times"):
+            wire.break_off(script.drop_by)
             return False
-        special = _special(script)
-        if special is not None:
-            script.served += 1
-            writer.write(special)
-            await writer.drain()
+        if script.garbage_head and script.uses_up("garbage_times"):
+            await wire.send(script.garbage_head)
+            return False
+        found = plan(request, script, self.url())
+        await self._send_head(found, script, wire)
+        if not found.has_body:
             return True
-        status, start, end, fields = _plan(request, script)
-        content = script.content
-        script.served += 1
-        writer.write(_head(status, fields, script))
-        await writer.drain()
-        if request.method == "HEAD" or status == 416:
+        if not found.is_file:
+            await wire.send(found.content.read())
             return True
-        await self._send_body(content, (start, end), script, reader, writer)
+        await self._send_body(found, script, reader, wire)
         return script.framing != "close" and not script.http10
 
-    async def _send_body(
-        self,
-        content: Content,
-        span: tuple[int, int],
-        script: Script,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        start, end = span
-        drop = start + script.drop_after if script.drop_after is not None and script.may_drop() else None
-        will_stall = script.stall_after != -1 and script.may_stall()
-        stall = start + script.stall_after if will_stall and script.stall_after is not None else None
-        last = end - script.short_by
+    async def _send_head(self, found: Plan, script: Script, wire: Wire) -> None:
+        row = b"".join(b"HTTP/1.1 %d Meanwhile\r\nX-Interim: 1\r\n\r\n" % status for status in script.interim)
+        if row:
+            await wire.send(row * script.interim_times)
+        head = found.head("1.0" if script.http10 and found.is_file else "1.1")
+        if script.filler_line:
+            head = head[:-2] + b"X-Filler: " + b"f" * script.filler_line + b"\r\n\r\n"
+        if script.filler_fields:
+            await wire.send(head[:-2])
+            for _ in range(0, script.filler_fields, 64 * len(FILLER)):
+                await wire.send(64 * FILLER)
+            head = b"\r\n"
+        await wire.send(head, script.head_rate)
+
+    async def _send_body(self, found: Plan, script: Script, reader: asyncio.StreamReader, wire: Wire) -> None:
+        start = found.start
+        may_drop = script.drop_after is not None and script.drop_after >= 0 and script.uses_up("drop_times")
+        drop = start + (script.drop_after or 0) if may_drop else None
+        may_stall = script.stall_after is not None and script.stall_after >= 0 and script.uses_up("stall_times")
+        stall = start + (script.stall_after or 0) if may_stall else None
+        may_garble = script.bad_chunk_after is not None and script.uses_up("bad_chunk_times")
+        garble = start + (script.bad_chunk_after or 0) if may_garble else None
+        last = found.end - script.short_by
+        stop = min(point for point in (last, drop, stall, garble) if point is not None)
         is_chunked = script.framing == "chunked"
-        stop = min(point for point in (last, drop, stall) if point is not None)
-        for piece in content.pieces(start, stop):
-            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
-            await writer.drain()
-            if script.rate:
-                await asyncio.sleep(len(piece) / script.rate)
+        for piece in found.content.pieces(start, stop):
+            if is_chunked:
+                await wire.send_chunk(piece, script.chunk_extension, script.rate)
+            else:
+                await wire.send(piece, script.rate)
         if stall == stop:
             await self._stall(reader)
             raise ConnectionResetError
         if drop == stop or script.short_by:
-            if script.drop_by_reset:
-                writer.transport.abort()
+            wire.break_off(script.drop_by)
+            raise ConnectionResetError
+        if garble == stop:
+            await wire.send(b"zz\r\nthis is no chunk\r\n")
             raise ConnectionResetError
         if script.extra:
-            writer.write(b"%x\r\n%b\r\n" % (len(script.extra), script.extra) if is_chunked else script.extra)
+            await (wire.send_chunk(script.extra) if is_chunked else wire.send(script.extra))
         if is_chunked:
-            writer.write(b"0\r\n\r\n")
-        await writer.drain()
+            await wire.send(b"0%b\r\n%b\r\n" % (script.chunk_extension, script.trailers))
 
     async def _stall(self, reader: asyncio.StreamReader) -> None:
         """Silence until the client gives up."""
@@ -154,9 +188,13 @@ class Origin:
             pass
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Request | None:
+async def _read_request(reader: asyncio.StreamReader, wire: Wire) -> Request | None:
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readexactly(1)
+        if head == HANDSHAKE:
+            await wire.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            return None
+        head += await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
     first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
@@ -167,80 +205,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, path, headers)
 
 
-def _special(script: Script) -> bytes | None:
-    """A reply that is not the file: a status of the sequence, or a redirect."""
-    fields = {"Content-Length": "0"}
-    if script.statuses:
-        status = script.statuses.pop(0)
-        if script.retry_after is not None:
-            fields["Retry-After"] = script.retry_after
-    elif script.redirect is not None:
-        status = script.redirect_status
-        fields["Location"] = script.redirect
-    else:
-        return None
-    return _head(status, fields | script.headers, Script())
-
-
-def _plan(request: Request, script: Script) -> tuple[int, int, int, dict[str, str]]:
-    """Status, start and end of the body, and the header fields of a reply that serves the file."""
-    size = script.content.size
-    etag, last_modified = script.validators
-    fields = {"ETag": etag or "", "Last-Modified": last_modified or ""}
-    fields["Accept-Ranges"] = "" if script.no_range else "bytes"
-    asked = None if script.no_range else RANGE.fullmatch(request.range or "")
-    condition = request.headers.get("if-range")
-    if condition is not None and not script.ignore_if_range and condition not in {etag, last_modified}:
-        asked = None
-    status, start, end = 200, 0, size
-    if asked is not None:
-        start = int(asked[1])
-        if start >= size:
-            fields |= {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
-            return 416, 0, 0, fields | script.headers
-        start = max(0, start + script.range_shift)
-        end = min(int(asked[2]) + 1 if asked[2] else size, size)
-        if script.range_limit is not None:
-            end = min(end, start + script.range_limit)
-        status = 206
-        true_range = f"bytes {start}-{end - 1}/{size}"
-        fields["Content-Range"] = true_range if script.content_range is None else script.content_range
-    if script.framing == "length":
-        fields["Content-Length"] = str(end - start)
-    elif script.framing == "chunked":
-        fields["Transfer-Encoding"] = "chunked"
-    return status, start, end, fields | script.headers
-
-
-def _head(status: int, fields: dict[str, str], script: Script) -> bytes:
-    version = "1.0" if script.http10 else "1.1"
-    if script.framing == "close" or script.http10:
-        fields = {"Connection": "close"} | fields
-    lines = [f"HTTP/{version} {status} Whatever", *(f"{name}: {value}" for name, value in fields.items() if value)]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def _value(text: str) -> object:
-    try:
-        value: object = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-    return value
-
-
-async def _main() -> None:
-    parser = argparse.ArgumentParser(description="A loopback HTTP server that can lie")
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--file", nargs="+", action="append", default=[], metavar="PATH OPTION=VALUE")
-    arguments = parser.parse_args()
-    async with Origin(arguments.port) as origin:
-        for path, *options in arguments.file:
-            pairs = (option.partition("=") for option in options)
-            origin.file(path, **{name: _value(value) for name, _, value in pairs})
-            sys.stdout.write(origin.url(path) + "\n")
-        sys.stdout.flush()
-        await origin.serve_forever()
-
-
 if __name__ == "__main__":
-    asyncio.run(_main())
+    from tests.origin_cli import main
+
+    main()

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
+from daemon.keys import KeySeal
 from jobqueue.memory import MemoryStore
 from jobqueue.store import SqliteStore, Store, open_store
 
@@ -33,7 +34,7 @@ class SqliteKind:
 
     async def open(self) -> SqliteStore:
         self.path.parent.mkdir(exist_ok=True)
-        return await open_store(str(self.path))
+        return await open_store(str(self.path), KeySeal(bytes(32)))
 
     async def crash(self, store: Store) -> None:
         dead = self.path

@@ -4,9 +4,9 @@ async def test_x(rig: Rig): await rig.fetch(url); assert rig.data() == ...
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import pytest
 
 from transfer.fake import FakeReply, FakeSource
 from transfer.http import HttpSource
-from transfer.request import PartRecord, Progress, RemoteFile, Result, Settings, TransferRequest, Validators
+from transfer.request import PartRecord, Progress, RemoteFile, Result, Settings, Terms, TransferRequest, Validators
 from transfer.source import Source
 from transfer.worker import transfer
+
+TERMS = frozenset(item.name for item in fields(Terms))
+"""Options of `Rig.fetch` that say how to deal with the server."""
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Recorder:
     started_at: list[int] = field(default_factory=list)
     synced_at: list[int] = field(default_factory=list)
     remote: RemoteFile | None = None
+    mtime: int | None = None
     is_started: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def started(self, remote: RemoteFile, offset: int) -> None:
@@ -35,6 +39,9 @@ class Recorder:
 
     async def synced(self, offset: int) -> None:
         self.synced_at.append(offset)
+
+    async def closed(self, mtime: int) -> None:
+        self.mtime = mtime
 
 
 class Rig:
@@ -48,14 +55,16 @@ class Rig:
         self.progress = Progress()
         self._executor = executor
 
-    async def fetch(self, url: str = "http://origin/file", **options: Any) -> Result:  # noqa: ANN401
+    async def fetch(self, url: str = "http://origin/file", *mirrors: str, **options: Any) -> Result:  # noqa: ANN401
         """One attempt; the part record and the validators come from what the observer was told before."""
         known = self.observer.remote
         if known is not None:
             offset = (self.observer.synced_at or [0])[-1]
-            options = {"part": PartRecord(offset, known.inode), "validators": known.validators} | options
+            record = PartRecord(offset, known.inode, mtime=self.observer.mtime)
+            options = {"part": record, "validators": known.validators, "fetched_from": known.source} | options
+        terms = Terms(**{name: options.pop(name) for name in TERMS & options.keys()})
         return await transfer(
-            TransferRequest(url, str(self.part), **options),
+            TransferRequest((url, *mirrors), str(self.part), terms=terms, **options),
             source=self.source,
             executor=self._executor,
             settings=self.settings,
@@ -94,16 +103,21 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     await source.close()
 
 
-def whole(steps: Iterable[Any], size: int | None, etag: str | None = '"v1"') -> FakeReply:
-    """A 200 for a scripted source."""
-    fields = {"ETag": etag, "Content-Length": None if size is None else str(size)}
-    return FakeReply(tuple(steps), 200, {name: value for name, value in fields.items() if value is not None})
+def whole(steps: Iterable[Any], size: int | None, etag: str | None = '"v1"', **fields: str) -> FakeReply:
+    """A 200 for a scripted source; further header fields with `_` for `-`."""
+    return _reply(steps, 200, {"ETag": etag, "Content-Length": None if size is None else str(size)} | fields)
 
 
-def part_of(steps: Iterable[Any], start: int, end: int, total: int, etag: str | None = '"v1"') -> FakeReply:
+def part_of(
+    steps: Iterable[Any], start: int, end: int, total: int, etag: str | None = '"v1"', **fields: str
+) -> FakeReply:
     """A 206 for a scripted source, for bytes `start` up to but not including `end`."""
-    fields = {"ETag": etag, "Content-Range": f"bytes {start}-{end - 1}/{total}"}
-    return FakeReply(tuple(steps), 206, {name: value for name, value in fields.items() if value is not None})
+    return _reply(steps, 206, {"ETag": etag, "Content-Range": f"bytes {start}-{end - 1}/{total}"} | fields)
+
+
+def _reply(steps: Iterable[Any], status: int, fields: Mapping[str, str | None]) -> FakeReply:
+    named = {name.replace("_", "-"): value for name, value in fields.items() if value is not None}
+    return FakeReply(tuple(steps), status, named)
 
 
 __all__ = ["PartRecord", "Recorder", "Rig", "Validators", "part_of", "rig", "whole"]

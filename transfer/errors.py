@@ -18,9 +18,13 @@ def shown(url: str) -> str:
 
 
 class TransferError(Exception):
-    """Root of the package. `moved`: bytes of this attempt landed in the part file before it failed."""
+    """Root of the package. `moved`: bytes of this attempt landed in the part file before it failed.
+
+    `others`: how the file's other URLs failed after this.
+    """
 
     moved = False
+    others: tuple["TransferError", ...] = ()
 
 
 class OriginError(TransferError):
@@ -50,6 +54,10 @@ class RangeUnsupportedError(OriginError):
 
 class InvalidRangeError(OriginError):
     """A requested range lies outside the remote file."""
+
+
+class LoginPageError(OriginError):
+    """Something between us and the server answered with a page of its own (a captive portal)."""
 
 
 class RemoteChangedError(OriginError):
@@ -90,7 +98,13 @@ class ConnectFailedError(NetworkError):
 
 
 class TlsFailedError(NetworkError):
-    """The TLS handshake failed; the certificate was not accepted, or no common protocol."""
+    """No secure connection. `kind`: the flaw of the server's certificate (CERT_CN_INVALID, CERT_DATE_INVALID,
+    UNKNOWN_CA, CERT_WRONG_USAGE), CLIENT_CERT_NEEDED when the server wants one of ours, or "" for everything else.
+    """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class ConnectionLostError(NetworkError):

@@ -13,6 +13,10 @@ from transfer.errors import ConnectionLostError, StalledError
 from transfer.source import Ask, Head, Reply
 
 
+LONG_AFTER = 2.0**32
+"""When replies of a script come: later than any Last-Modified in one (seconds since the epoch)."""
+
+
 class Drop:
     """The connection closes here."""
 
@@ -54,7 +58,7 @@ class FakeSource:
         scene = self._script.popleft()
         if isinstance(scene, Exception):
             raise scene
-        yield Reply(Head(ask.url, scene.status, tuple(scene.headers.items())), _Body(scene.steps))
+        yield Reply(Head(ask.url, scene.status, tuple(scene.headers.items()), received=LONG_AFTER), _Body(scene.steps))
 
 
 class _Body(AsyncIterator[bytes]):

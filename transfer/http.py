@@ -1,43 +1,38 @@
-"""The real Source: HTTP over aiohttp, and the only user of aiohttp's client.
+"""The real Source: HTTP over aiohttp, which only this module, translate.py and body.py use.
 
-Owns the session, the header fields of a request, the redirect loop, all network timeouts, and the one translation of
-aiohttp's exceptions into transfer.errors. Refuses to judge replies (reply.py) and redirects (redirects.py).
+Owns the session, the header fields of a request, the order of proxies, redirects and passwords, and all network
+timeouts. Refuses to judge replies (reply.py), redirects (redirects.py) and challenges (auth.py, dialogue.py).
 """
 
 import asyncio
-import ssl
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import cast
 from urllib.request import getproxies
 
 import aiohttp
 from yarl import URL
 
+from transfer import head as heads
 from transfer import redirects
-from transfer.errors import (
-    BadReplyError,
-    ConnectFailedError,
-    ConnectionLostError,
-    GarbledReplyError,
-    HttpStatusError,
-    NameNotResolvedError,
-    StalledError,
-    TlsFailedError,
-    TransferError,
-    shown,
-)
-from transfer.proxies import choose
-from transfer.request import Settings
+from transfer.body import Body, Response
+from transfer.dialogue import Dialogue, Memory, for_proxy, for_server
+from transfer.errors import ConnectFailedError, HttpStatusError, TransferError, shown
+from transfer.proxies import DeadProxies, Proxy, candidates
+from transfer.request import Credential, Settings
 from transfer.segments import Span
 from transfer.source import Ask, Head, Reply
+from transfer.tls import Contexts
+from transfer.translate import ProxyRefusedError, ProxyUnreachableError, translated
 
 READ_BUFFER = 1 << 20
 """aiohttp reads ahead up to twice this while a write is under way: the socket and the disk work at the same time."""
 OURS = frozenset({"accept-encoding", "range", "if-range", "host", "content-length", "transfer-encoding", "connection"})
 """Header fields that say how we transfer; a caller's own value would break resuming."""
+TO_SERVER, TO_PROXY = "authorization", "proxy-authorization"
 
 
 class HttpSource:
@@ -49,16 +44,21 @@ class HttpSource:
 
     def __init__(self, settings: Settings, *, ca_bundle: str = "", connections_per_host: int = 0) -> None:
         self.settings = settings
+        self._contexts = Contexts(ca_bundle)
+        self._memory = Memory()
+        self._dead = DeadProxies()
         queue_watch = aiohttp.TraceConfig()
         queue_watch.on_connection_queued_start.append(_stop_clock)
         queue_watch.on_connection_queued_end.append(_start_clock)
-        context = ssl.create_default_context(cafile=ca_bundle or None)
-        context.set_alpn_protocols(["http/1.1"])
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=connections_per_host, ssl=context),
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=connections_per_host),
             cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=Response,
             auto_decompress=False,
             read_bufsize=READ_BUFFER,
+            max_line_size=heads.LONGEST_LINE,
+            max_field_size=heads.LONGEST_LINE,
+            max_headers=heads.MOST_FIELDS,
             trace_configs=[queue_watch],
         )
 
@@ -70,7 +70,7 @@ class HttpSource:
         """The reply to `ask` after redirects; its connection lives as long as the block. Raises TransferError."""
         response = await self._follow(ask)
         try:
-            yield Reply(_head_of(response), _Body(response))
+            yield Reply(_head_of(response), Body(response))
         finally:
             response.close()
 
@@ -85,18 +85,22 @@ class HttpSource:
                     return int(length)
         return None
 
-    async def _follow(self, ask: Ask) -> aiohttp.ClientResponse:
+    async def _follow(self, ask: Ask) -> Response:
         """The first reply that is not a redirect, at most `max_redirects` hops away."""
-        url, method, headers = ask.url, ask.method, ask.headers
+        url, method, headers = redirects.without_userinfo(ask.url), ask.method, ask.terms.headers
         hops = 0
         while True:
             response = await self._send(url, method, self._fields(headers, ask), ask)
             if response.status not in redirects.STATUSES:
                 return response
             response.release()
-            location = response.headers.get("Location")
+            location = next((value for name, value in response.raw_headers if name.lower() == b"location"), b"")
             target = redirects.follow(
-                url, response.status, location, policy=ask.redirects, may_downgrade=ask.may_downgrade
+                url,
+                response.status,
+                redirects.readable(location),
+                policy=ask.terms.redirects,
+                may_downgrade=ask.terms.may_downgrade,
             )
             if hops == self.settings.max_redirects:
                 raise redirects.too_many(ask.url, response.status, target, hops)
@@ -105,22 +109,77 @@ class HttpSource:
             url = target
             hops += 1
 
-    async def _send(self, url: str, method: str, fields: Mapping[str, str], ask: Ask) -> aiohttp.ClientResponse:
+    async def _send(self, url: str, method: str, fields: Mapping[str, str], ask: Ask) -> Response:
+        """By the first proxy that can be reached, or straight to the server."""
+        now = asyncio.get_running_loop().time()
+        with translated(url):
+            target = redirects.address(url)
+            proxies = self._dead.last(candidates(ask.terms.proxy, url, getproxies()), now)
+        if not proxies:
+            return await self._converse(_Leg(target, method, fields, ask))
+        reasons = []
+        for proxy in proxies:
+            try:
+                return await self._converse(_Leg(target, method, fields, ask, proxy))
+            except ProxyUnreachableError as error:
+                self._dead.add(proxy, now)
+                reasons.append(str(error))
+        raise ConnectFailedError("; ".join(reasons[-3:]))
+
+    async def _converse(self, leg: "_Leg") -> Response:
+        """The reply after the challenges that could be answered; a 401 or 407 is one that could not be."""
+        server = Dialogue(self._memory, leg.origin, for_server(leg.ask.terms.credentials, leg.url, leg.ask.url))
+        gate = Dialogue(self._memory, leg.proxy_url or "", leg.passes)
+        own, own_gate = leg.fields.get(TO_SERVER), leg.fields.get(TO_PROXY)
+        while True:
+            answers = {
+                TO_SERVER: server.answer(leg.method, leg.target.raw_path_qs, own=own),
+                TO_PROXY: gate.answer(*leg.asked_of_proxy, own=own_gate) if leg.proxy else None,
+            }
+            try:
+                response = await self._request(leg, answers)
+            except ProxyRefusedError as error:
+                if not gate.is_worth_answering(error.challenges, own=own_gate):
+                    message = f"cannot fetch {shown(leg.url)}: the proxy wants a user and password (407)"
+                    raise HttpStatusError(message, 407) from None
+                continue
+            if response.status == 401:
+                is_worth = server.is_worth_answering(response.headers.getall("WWW-Authenticate", []), own=own)
+            elif response.status == 407 and leg.proxy is not None and not leg.is_tunnel:
+                challenges = response.headers.getall("Proxy-Authenticate", [])
+                is_worth = gate.is_worth_answering(challenges, own=own_gate)
+            else:
+                return response
+            if not is_worth:
+                return response
+            response.release()  # which keeps the connection when the whole body is here already
+
+    async def _request(self, leg: "_Leg", answers: Mapping[str, str | None]) -> Response:
         own = self.settings
         limit = own.connect_timeout + own.stall_timeout
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=own.connect_timeout, sock_read=own.stall_timeout)
-        with _translated(url):
-            target = _address(url)
+        fields, tunnel = leg.fields_with(answers)
+        with translated(leg.url, leg.proxy_url):
+            context = await self._contexts.get(leg.ask.terms.tls)
             async with asyncio.timeout(limit) as clock:
-                return await self._session.request(
-                    method,
-                    target,
+                found = await self._session.request(
+                    leg.method,
+                    leg.target,
                     headers=fields,
-                    proxy=choose(ask.proxy, url, getproxies()),
+                    proxy=leg.proxy_url,
+                    proxy_headers=tunnel,
+                    ssl=context,
                     allow_redirects=False,
                     timeout=timeout,
                     trace_request_ctx=(clock, limit),
                 )
+        response = cast("Response", found)
+        try:
+            heads.require_sound(_head_of(response), response.version or (0, 9))
+        except TransferError:
+            response.close()
+            raise
+        return response
 
     def _fields(self, headers: Mapping[str, str], ask: Ask) -> dict[str, str]:
         fields = {"accept": "*/*", "user-agent": self.settings.user_agent}
@@ -133,77 +192,61 @@ class HttpSource:
         return fields
 
 
-class _Body(AsyncIterator[bytes]):
-    """The body as it arrives, in whatever pieces the connection has ready."""
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """One request by one way: `fields` in lower case, with the caller's own passwords if it has any."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._url = str(response.url)
-        self._content = response.content
-        self._broken: BaseException | None = None
+    target: URL
+    method: str
+    fields: Mapping[str, str]
+    ask: Ask
+    proxy: Proxy | None = None
 
-    async def __anext__(self) -> bytes:
-        with _translated(self._url):
-            if self._broken is not None:
-                raise self._broken
-            try:
-                chunk = await self._content.readany()
-            except (aiohttp.ClientError, OSError) as error:
-                chunk = self._rescue(error)
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
+    @property
+    def url(self) -> str:
+        return str(self.target)
 
-    def _rescue(self, error: BaseException) -> bytes:
-        """What had arrived before the connection broke: aiohttp would let it go, but these bytes are ours."""
-        self._broken = error
-        self._content.set_exception(None)  # type: ignore[arg-type]
-        chunk = self._content.read_nowait()
-        if not chunk:
-            raise error
-        return chunk
+    @property
+    def origin(self) -> str:
+        return str(self.target.origin())
 
+    @property
+    def proxy_url(self) -> str | None:
+        return None if self.proxy is None else self.proxy.url
 
-@contextmanager
-def _translated(url: str) -> Iterator[None]:
-    """The one place where what aiohttp, the socket and TLS raise becomes a TransferError."""
-    name = shown(url)
-    try:
-        yield
-    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError) as error:
-        raise TlsFailedError(f"cannot fetch {name}: {_tls_reason(error)}") from error
-    except aiohttp.ClientConnectorDNSError as error:
-        raise NameNotResolvedError(f"cannot fetch {name}: the host name cannot be resolved") from error
-    except aiohttp.ClientConnectorError as error:
-        raise ConnectFailedError(f"cannot connect to {name}: {error.os_error.strerror or 'no connection'}") from error
-    except aiohttp.ConnectionTimeoutError as error:
-        raise ConnectFailedError(f"cannot connect to {name}: no connection within the connect timeout") from error
-    except TimeoutError as error:  # aiohttp's for a silent socket, asyncio's for a head that takes too long
-        raise StalledError(f"cannot fetch {name}: the server went silent") from error
-    except aiohttp.ClientHttpProxyError as error:
-        raise HttpStatusError(f"cannot fetch {name}: the proxy answered {error.status}", error.status) from error
-    except aiohttp.ClientResponseError as error:
-        raise GarbledReplyError(f"cannot fetch {name}: the reply is not HTTP") from error
-    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
-        raise ConnectionLostError(
-            f"cannot fetch {name}: the connection closed before the reply was complete"
-        ) from error
-    except ValueError as error:
-        raise BadReplyError(f"cannot ask for {name}: the address or a header field is not valid HTTP") from error
+    @property
+    def passes(self) -> tuple[Credential, ...]:
+        """Credentials for the proxy."""
+        if self.proxy is None:
+            return ()
+        return (*for_proxy(self.ask.terms.credentials, self.proxy.url), *self.proxy.credentials)
+
+    @property
+    def is_tunnel(self) -> bool:
+        return self.proxy is not None and self.target.scheme == "https"
+
+    @property
+    def asked_of_proxy(self) -> tuple[str, str]:
+        """Method and target of the request line that the proxy sees."""
+        if self.is_tunnel:
+            return "CONNECT", f"{self.target.host_subcomponent}:{self.target.port}"
+        return self.method, str(self.target.with_fragment(None))
+
+    def fields_with(self, answers: Mapping[str, str | None]) -> tuple[dict[str, str], dict[str, str] | None]:
+        """The header fields of the request, and those of the CONNECT before it: what is the proxy's goes no further."""
+        said = {name: value for name, value in answers.items() if value is not None}
+        fields = {name: value for name, value in self.fields.items() if name not in answers}
+        if not self.is_tunnel:
+            return fields | said, None
+        password = said.pop(TO_PROXY, None)
+        if password is not None and password.startswith("Digest "):
+            fields["connection"] = "close"  # its answer fits once: nobody would find this tunnel again
+        return fields | said, {} if password is None else {TO_PROXY: password}
 
 
-def _tls_reason(error: Exception) -> str:
-    cause = getattr(error, "certificate_error", error)
-    return getattr(cause, "verify_message", "") or "no secure connection could be made"
-
-
-def _head_of(response: aiohttp.ClientResponse) -> Head:
+def _head_of(response: Response) -> Head:
     fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
     return Head(str(response.url), response.status, fields, response.reason or "", time.time())
-
-
-def _address(url: str) -> URL:
-    """As the caller wrote it when it is plain ASCII, so that signed addresses survive; quoted otherwise."""
-    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
 
 
 def _range_field(span: Span) -> str:

@@ -3,15 +3,23 @@
 Refuses to send anything.
 """
 
+import re
 from collections.abc import Mapping
-from urllib.parse import SplitResult, urldefrag, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urldefrag, urljoin, urlsplit, urlunsplit
+
+from yarl import URL
 
 from transfer.errors import RedirectRefusedError, shown
 from transfer.request import RedirectPolicy
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
-SECRETS = frozenset({"authorization", "cookie", "proxy-authorization"})
-"""Header fields that belong to one origin and never follow a redirect to another."""
+SECRETS = re.compile(
+    r"auth|cookie|token|secret|passw|api[-_]?key|access[-_]?key|credential|session|signature", re.IGNORECASE
+)
+"""Names of header fields that belong to one origin and never follow a redirect to another."""
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
+ASCII = "".join(map(chr, range(128)))
 PORTS = {"http": 80, "https": 443}
 
 
@@ -23,7 +31,7 @@ def follow(url: str, status: int, location: str | None, *, policy: RedirectPolic
     if not location:
         raise _refusal(url, status, target, "the redirect does not say where to")
     origin = origin_of(target)
-    if origin is None:
+    if origin is None or not _is_address(target):
         raise _refusal(url, status, target, "the redirect does not lead to an http or https address")
     if urlsplit(url).scheme == "https" and origin[0] == "http" and not may_downgrade:
         raise _refusal(url, status, target, "the redirect leads from https to http")
@@ -38,7 +46,7 @@ def carried(headers: Mapping[str, str], url: str, target: str) -> dict[str, str]
     """The caller's header fields that may go along from `url` to `target`."""
     if origin_of(url) == origin_of(target):
         return dict(headers)
-    return {name: value for name, value in headers.items() if name.lower() not in SECRETS}
+    return {name: value for name, value in headers.items() if not SECRETS.search(name)}
 
 
 def method_after(method: str, status: int) -> str:
@@ -48,7 +56,26 @@ def method_after(method: str, status: int) -> str:
     return method
 
 
-def origin_of(url: str) -> tuple[str, str, int] | None:
+def address(url: str) -> URL:
+    """As it was written when it is plain ASCII, so that signed addresses survive; else quoted. Raises ValueError."""
+    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+
+
+def without_userinfo(url: str) -> str:
+    """The same URL without a user and password: those are given apart, or not at all."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url
+
+
+def readable(location: bytes) -> str:
+    """A Location as it came: UTF-8 where it is (names and paths are encoded later), else its bytes percent-encoded."""
+    try:
+        return location.decode()
+    except UnicodeDecodeError:
+        return quote(location, safe=ASCII)
+
+
+def origin_of(url: str) -> Origin | None:
     """Scheme, host and port of an http or https URL, None for anything else."""
     try:
         parts: SplitResult = urlsplit(url)
@@ -62,9 +89,16 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
 
 def _join(url: str, location: str | None) -> str:
     try:
-        return urldefrag(urljoin(url, location or "")).url
+        return without_userinfo(urldefrag(urljoin(url, location or "")).url)
     except ValueError:
         return location or ""
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return bool(address(url).raw_host)
+    except ValueError:
+        return False
 
 
 def _refusal(url: str, status: int, target: str, why: str) -> RedirectRefusedError:

@@ -16,18 +16,29 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What tells two versions of a remote file apart (RFC 9110 §8.8); `size` is that of the whole remote file."""
+    """What tells two versions of a remote file apart (RFC 9110 §8.8); `size` is that of the whole remote file.
+
+    `is_date_weak`: the file may have changed again within the second of `last_modified` (§8.8.2.2).
+    `media_type`: of the reply, without parameters. `digest`: of the whole file as the server gave it (RFC 9530,
+    RFC 6249), hashlib's name and hex digits.
+    """
 
     etag: str | None = None
     last_modified: str | None = None
     size: int | None = None
+    is_date_weak: bool = False
+    media_type: str | None = None
+    digest: tuple[tuple[str, str], ...] = ()
 
     @property
     def strong(self) -> str | None:
-        """The validator for If-Range (RFC 9110 §13.1.5): a strong ETag, else the Last-Modified date."""
+        """The validator for If-Range (RFC 9110 §13.1.5): a strong ETag, else a strong Last-Modified date."""
         if self.etag and not self.etag.startswith("W/"):
             return self.etag
-        return self.last_modified
+        return None if self.is_date_weak else self.last_modified
+
+
+NOTHING_KNOWN = Validators()
 
 
 class RedirectPolicy(StrEnum):
@@ -48,40 +59,88 @@ class ProxyRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """A user and password, offered to whoever challenges for them (§1.2, RFC 9110 §11).
+
+    `target`: SERVER or PROXY; `scheme`: BASIC or DIGEST. `origin`: `https://host:port` it is for, None = whatever
+    server (or proxy) the owner named.
+    """
+
+    target: str
+    scheme: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTerms:
+    """What of a server's certificate is not checked (§5.4), and the client's own one.
+
+    `forgiven`: of CERT_CN_INVALID, CERT_DATE_INVALID, UNKNOWN_CA, CERT_WRONG_USAGE. `certificate`, `private_key`: PEM.
+    """
+
+    forgiven: frozenset[str] = frozenset()
+    certificate: str = ""
+    private_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How to deal with servers on behalf of a job: the same for every request.
+
+    `may_downgrade`: a redirect may lead from https to http (REDIRECT_ALLOW_HTTPS_TO_HTTP).
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    redirects: RedirectPolicy = RedirectPolicy.SILENT
+    may_downgrade: bool = False
+    proxy: ProxyRule = ProxyRule()
+    credentials: tuple[Credential, ...] = ()
+    tls: TlsTerms = TlsTerms()
+
+
+PLAIN_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
 class PartRecord:
     """What is on record about the temporary file.
 
     `offset`: bytes known to be synced. `inode`: of the file they were written to, None = nothing is on record.
     `is_length_trusted`: the machine has not restarted since, so bytes past `offset` that are in the file are ours too.
+    `mtime`: of the file when its last attempt ended in good order (st_mtime_ns), None = it did not.
     """
 
     offset: int = 0
     inode: int | None = None
     is_length_trusted: bool = False
+    mtime: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
     """One file to fetch. `ranges` empty = the whole file; else their bytes concatenated in the order given (§5.7)."""
 
-    url: str
+    urls: tuple[str, ...]
+    """Where the file is: the remote name first, then its mirrors (more URLs of the same bytes)."""
     part_path: str
     ranges: tuple[ByteRange, ...] = ()
     part: PartRecord = PartRecord()
-    validators: Validators = Validators()
+    fetched_from: str | None = None
+    """Which of the URLs the bytes in the part file came from."""
+    validators: Validators = NOTHING_KNOWN
     expected_size: int | None = None
     digest: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
     method: str = "GET"
     is_resumable: bool = True
     """False: an interruption starts this file from zero (dynamic content, custom methods; §5.5, §5.6)."""
+    may_resume_unvalidated: bool = False
+    """Without a validator, the same size and equal bytes in an overlap are proof enough to go on."""
     maximum_size: int | None = None
     """Most bytes this file may still bring (MAX_DOWNLOAD_SIZE, §1.2); None = no limit."""
-    redirects: RedirectPolicy = RedirectPolicy.SILENT
-    may_downgrade: bool = False
-    """A redirect may lead from https to http (REDIRECT_ALLOW_HTTPS_TO_HTTP)."""
     make_dirs: bool = False
-    proxy: ProxyRule = ProxyRule()
+    terms: Terms = PLAIN_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +160,13 @@ class Settings:
 
 @dataclass(slots=True)
 class Progress:
-    """Live progress of one file: `transferred` bytes are in the part file (not yet synced). Read by anybody."""
+    """Live progress of one file: `transferred` bytes are in the part file (not yet synced). Read by anybody.
+
+    `restarts` counts how often the bytes in the part file were thrown away.
+    """
 
     transferred: int = 0
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +174,11 @@ class RemoteFile:
     """What the reply head said, before the first byte of it counts.
 
     `size`: bytes the local file will have (the sum of the ranges, if any), None = the server does not say.
-    `url`: where the bytes come from after redirects; `headers`: the reply's header block as received.
+    `source`: the URL that was asked; `url`: where the bytes come from after redirects. `headers`: the reply's header
+    block as received.
     """
 
+    source: str
     url: str
     size: int | None
     validators: Validators
@@ -123,16 +188,22 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The part file is complete, verified and synced; `size` in bytes."""
+    """The part file is complete, verified and synced; `size` in bytes, `mtime` as st_mtime_ns."""
 
     size: int
+    mtime: int | None = None
 
 
 class Observer(Protocol):
-    """Whoever keeps the record of a transfer. Both calls return once the fact is recorded."""
+    """Whoever keeps the record of a transfer. Each call returns once the fact is recorded."""
 
     async def started(self, remote: RemoteFile, offset: int) -> None:
         """A reply was accepted; writing begins at `offset` (0 = from the start; earlier bytes are void then)."""
 
     async def synced(self, offset: int) -> None:
         """Everything below `offset` is on the disk."""
+
+    async def closed(self, mtime: int) -> None:
+        """The attempt ended in good order without a result: the bytes on record are there, the file is not touched
+        any more, and `mtime` (st_mtime_ns) tells whether somebody else does.
+        """

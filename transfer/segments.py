@@ -42,6 +42,23 @@ def locate(ranges: Sequence[ByteRange], offset: int, total: int | None) -> Span 
     return None
 
 
+def pieces(ranges: Sequence[ByteRange], total: int | None) -> list[Span]:
+    """The ranges as remote bytes, in the order given."""
+    return list(_spans(ranges, total))
+
+
+def is_boundary(ranges: Sequence[ByteRange], offset: int) -> bool:
+    """A range of the local file begins at `offset`: what is before it came with other requests."""
+    start = 0
+    for piece in ranges:
+        if start == offset:
+            return True
+        if piece.length is None:
+            return False
+        start += piece.length
+    return False
+
+
 def are_within(ranges: Sequence[ByteRange], total: int) -> bool:
     """Every range lies inside a remote file of `total` bytes and is not empty; the whole file always does."""
     return all(piece.offset + (piece.length or 1) <= total for piece in ranges)

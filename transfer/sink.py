@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 
 from transfer.errors import LocalFileError
+from transfer.integrity import Pairs
 from transfer.partfile import PartFile, on_executor
 from transfer.request import Observer, Progress
 from transfer.shield import to_the_end
@@ -25,7 +26,6 @@ class Sink:
     def __init__(
         self,
         part: PartFile,
-        digests: Digests,
         progress: Progress,
         observer: Observer,
         *,
@@ -36,7 +36,9 @@ class Sink:
         self.landed = 0
         """Bytes written in this attempt, those that a restart threw away included."""
         self._part = part
-        self._digests = digests
+        self._own: Pairs = ()
+        self._digests = Digests()
+        self._body = Digests()
         self._progress = progress
         self._observer = observer
         self._executor = executor
@@ -54,15 +56,30 @@ class Sink:
     def position(self) -> int:
         return self._progress.transferred + self._gathered
 
-    async def seed(self) -> None:
-        """Feed the digests with what the part file holds already."""
-        offset = 0
-        while self._digests and offset < self._part.offset:
-            data = await self._part.read(offset, min(SEED_SIZE, self._part.offset - offset))
+    async def expect(self, pairs: Pairs, *, is_own: bool = False) -> None:
+        """The file must have these digests; what is in it already is read back for them.
+
+        `is_own`: they hold for every server, others only until a restart. Raises DigestMismatchError when two of them
+        contradict each other.
+        """
+        if is_own:
+            self._own = pairs
+        await self.flush()
+        fresh, offset, end = self._digests.expect(pairs), 0, self._progress.transferred
+        while fresh and offset < end:
+            data = await self._part.read(offset, min(SEED_SIZE, end - offset))
             if not data:
                 break  # somebody cut the file; the digest will not match, and that is the truth
-            await on_executor(self._executor, lambda data=data: self._digests.update(data))  # type: ignore[misc]
+            await on_executor(self._executor, lambda data=data: fresh.update(data))  # type: ignore[misc]
             offset += len(data)
+
+    def begin_body(self, pairs: Pairs) -> None:
+        """The bytes that come now are the body of one reply, which must have these digests of its own."""
+        self._body = Digests().expect(pairs)
+
+    def verify_body(self) -> None:
+        """Raises DigestMismatchError if the body, to its end, does not have its digests."""
+        self._body.check("the server's reply")
 
     async def add(self, chunk: bytes) -> None:
         """Take the next bytes; they are written once there are enough of them, or when they have waited long enough."""
@@ -81,14 +98,22 @@ class Sink:
         self._flushed_at = self._loop.time()
 
     async def _write(self, data: bytes) -> None:
-        hashing = self._loop.run_in_executor(self._executor, self._digests.update, data) if self._digests else None
+        hashing = None
+        if self._digests or self._body:
+            hashing = self._loop.run_in_executor(self._executor, self._hash, data)
+        before = self._part.end
         try:
             await self._part.write(data)
         finally:
             if hashing is not None:
                 await hashing
-        self._progress.transferred += len(data)
-        self.landed += len(data)
+            taken = self._part.end - before  # a disk that fills up takes some of it
+            self._progress.transferred += taken
+            self.landed += taken
+
+    def _hash(self, data: bytes) -> None:
+        self._digests.update(data)
+        self._body.update(data)
 
     async def restart(self) -> None:
         """Throw away every byte; what a running sync counted is reported before, never after."""
@@ -96,8 +121,10 @@ class Sink:
             self._pending.clear()
             self._gathered = 0
             await to_the_end(self._part.clear())
-            self._digests.reset()
+            self._digests, self._body = Digests(), Digests()
+            self._digests.expect(self._own)
             self._progress.transferred = 0
+            self._progress.restarts += 1
             self._synced = 0
 
     def verify(self) -> None:

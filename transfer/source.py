@@ -3,12 +3,12 @@
 http.py is the real implementation, fake.py a scripted one for tests.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from transfer.request import ProxyRule, RedirectPolicy, Validators
+from transfer.request import NOTHING_KNOWN, PLAIN_TERMS, Terms, Validators
 from transfer.segments import Span
 
 
@@ -23,13 +23,10 @@ class Ask:
 
     url: str
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
     span: Span | None = None
     is_piece: bool = False
-    validators: Validators = field(default_factory=Validators)
-    redirects: RedirectPolicy = RedirectPolicy.SILENT
-    may_downgrade: bool = False
-    proxy: ProxyRule = field(default_factory=ProxyRule)
+    validators: Validators = NOTHING_KNOWN
+    terms: Terms = PLAIN_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,11 @@ class Head:
 
     def get(self, name: str) -> str | None:
         """The first field of that name (any case), stripped."""
-        return next((value.strip() for key, value in self.fields if key.lower() == name), None)
+        return next(iter(self.get_all(name)), None)
+
+    def get_all(self, name: str) -> tuple[str, ...]:
+        """Every field of that name in order."""
+        return tuple(value.strip() for key, value in self.fields if key.lower() == name)
 
     @property
     def block(self) -> str:

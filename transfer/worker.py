@@ -1,42 +1,38 @@
 """One transfer, told top to bottom: open the part file, ask, judge the reply, stream, verify, sync.
 
-Owns the order of these steps and when to ask again: a dropped connection is reopened, a changed file starts over.
-Refuses to know HTTP (http.py), what a reply means (reply.py), and how bytes reach the disk (sink.py, partfile.py).
+Owns the order of these steps and when to ask again: a dropped connection is reopened, a changed file starts over, a
+server that fails gives way to the next. Refuses to know HTTP (http.py), what a reply means (reply.py), what proves that
+bytes are of one version (proof.py), and how they reach the disk (sink.py, partfile.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from dataclasses import replace
+from contextlib import suppress
 
 from transfer.errors import (
     BadReplyError,
     ConnectionLostError,
-    DigestMismatchError,
     InvalidRangeError,
+    LocalFileError,
+    NetworkError,
+    OriginError,
     RemoteChangedError,
     TooLargeError,
     TransferError,
     UnexpectedSizeError,
     shown,
 )
+from transfer.failover import WRONG_BYTES, Failover
+from transfer.integrity import content_digests, duplicates
 from transfer.partfile import PartFile, part_file
-from transfer.reply import Continue, Restart, judge
-from transfer.request import (
-    Observer,
-    PartRecord,
-    Progress,
-    RemoteFile,
-    Result,
-    Settings,
-    TransferRequest,
-    Validators,
-)
-from transfer.segments import Span, are_within, local_size, locate
+from transfer.proof import Held, terms_for
+from transfer.recheck import are_unchanged
+from transfer.reply import Complete, Continue, Fresh, Restart, judge
+from transfer.request import Observer, PartRecord, Progress, RemoteFile, Result, Settings, TransferRequest, Validators
+from transfer.segments import Span, are_within, local_size, locate, pieces
 from transfer.shield import to_the_end
 from transfer.sink import Sink
-from transfer.source import Ask, Head, Source
-from transfer.verify import Digests
+from transfer.source import Ask, Head, Reply, Source
 
 RESTART_LIMIT = 3
 """How often one attempt begins a file again before it calls the file a moving target."""
@@ -55,11 +51,10 @@ async def transfer(
 
     Raises TransferError with `moved` set. Cancelled, it keeps, syncs and reports what has come before it ends.
     """
-    record = request.part if _may_resume(request) else PartRecord()
+    record = request.part if request.is_resumable else PartRecord()
     async with part_file(request.part_path, record, executor=executor, make_dirs=request.make_dirs) as part:
         sink = Sink(
             part,
-            Digests(request.digest),
             progress,
             observer,
             synced=record.offset if part.is_resumed else 0,
@@ -68,22 +63,16 @@ async def transfer(
         )
         attempt = _Attempt(request, part, sink, source=source, observer=observer, reopen_limit=settings.reopen_limit)
         try:
-            return await _with_checkpoints(attempt, sink, settings.checkpoint_interval)
+            size = await _with_checkpoints(attempt, sink, settings.checkpoint_interval)
+            return Result(size, await part.stamp())
         except BaseException as error:
-            await to_the_end(sink.settle())
+            await to_the_end(_settle(part, sink, observer))
             if isinstance(error, TransferError):
                 error.moved = sink.landed > 0
             raise
 
 
-def _may_resume(request: TransferRequest) -> bool:
-    """The bytes on disk can be continued, or are all there already."""
-    if not request.is_resumable:
-        return False
-    return bool(request.validators.strong) or request.part.offset == local_size(request.ranges, request.validators.size)
-
-
-async def _with_checkpoints(attempt: "_Attempt", sink: Sink, interval: float) -> Result:
+async def _with_checkpoints(attempt: "_Attempt", sink: Sink, interval: float) -> int:
     try:
         async with asyncio.TaskGroup() as group:
             checkpoints = group.create_task(sink.checkpoints(interval))
@@ -91,11 +80,18 @@ async def _with_checkpoints(attempt: "_Attempt", sink: Sink, interval: float) ->
             checkpoints.cancel()
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
-    return Result(size)
+    return size
+
+
+async def _settle(part: PartFile, sink: Sink, observer: Observer) -> None:
+    """The attempt is over: keep what came, and have it known how the file was left."""
+    await sink.settle()
+    with suppress(LocalFileError):
+        await observer.closed(await part.stamp())
 
 
 class _Attempt:
-    """What one attempt knows: which version of the remote file it is fetching, and what it has told the observer."""
+    """What one attempt knows: what it holds of which version of the remote file, and what it has told the observer."""
 
     def __init__(
         self,
@@ -113,27 +109,49 @@ class _Attempt:
         self._observer = observer
         self._reopen_limit = reopen_limit
         self._part = part
-        self._version = request.validators if part.is_resumed else Validators()
-        self._told: tuple[int | None, Validators] | None = None
+        self._servers = Failover(request.urls, request.fetched_from if part.is_resumed else None)
+        self._held = Held(request, is_resumed=part.is_resumed)
+        self._told: tuple[str, int | None, Validators] | None = None
         self._restarts = 0
         self._reopened = 0
 
     async def run(self) -> int:
         """The size of the complete, verified and synced file."""
-        size = local_size(self._request.ranges, self._version.size)
+        size = local_size(self._request.ranges, self._held.version.size)
         if size is not None and self._sink.position > size:
             await self._start_over("the part file is longer than the remote file")
-        await self._sink.seed()
-        while (span := self._missing()) is not None:
-            await self._fetch(span)
-        await self._verify()
+        await self._sink.expect(tuple(self._request.digest.items()), is_own=True)
+        if not self._request.ranges:
+            await self._sink.expect(self._held.version.digest)
+        while True:
+            try:
+                return await self._fetch()
+            except TooLargeError:
+                raise  # the job's own limit: no server can help
+            except (OriginError, NetworkError) as error:
+                if isinstance(error, WRONG_BYTES):
+                    await self._discard()
+                await self._sink.flush()
+                self._servers.next(error)
+                self._restarts = self._reopened = 0
+
+    async def _fetch(self) -> int:
+        """Everything that is missing, from the server whose turn it is."""
+        while True:
+            while (span := self._missing()) is not None:
+                await self._reopen(span)
+            if not self._held.needs_recheck or await self._is_unchanged():
+                break
+            await self._start_over("the file changed between two ranges")
+        self._require_size(self._sink.position)
+        self._sink.verify()
         await self._sink.sync()
         return self._sink.position
 
     def _missing(self) -> Span | None:
-        return locate(self._request.ranges, self._sink.position, self._version.size)
+        return locate(self._request.ranges, self._sink.position, self._held.version.size)
 
-    async def _fetch(self, span: Span) -> None:
+    async def _reopen(self, span: Span) -> None:
         """One exchange; a connection dropped in the middle of it is forgiven a few times."""
         landed = self._sink.landed
         try:
@@ -144,91 +162,108 @@ class _Attempt:
             if is_spent or self._sink.landed == landed:
                 raise
             self._reopened += 1
-            if self._version.strong is None:
-                await self._start_over("the connection dropped and the server gives nothing to resume by")
 
     async def _exchange(self, span: Span) -> None:
-        ask = self._ask(span)
+        """Ask for what is missing and take what comes."""
+        url, position = self._servers.url, self._sink.position
+        proof = self._held.proof(url, position)
+        if proof is None or (position and not self._request.is_resumable):
+            await self._discard()
+            return
+        overlap = self._held.overlap(proof, position, span)
+        ask = self._ask(url, Span(span.start - overlap, span.end), proof)
         async with self._source.open(ask) as reply:
             verdict = judge(ask, reply.head)
             if isinstance(verdict, Restart):
                 await self._start_over(verdict.reason)
                 return
-            if verdict.start != span.start:
+            if isinstance(verdict, Fresh) and position:
                 await self._start_over("the server sent the whole file")
-            await self._accept(verdict, reply.head)
-            await self._stream(reply.chunks, verdict.length)
+            await self._accept(url, verdict.validators, reply.head)
+            if isinstance(verdict, Complete):
+                return
+            skip = verdict.skip + overlap if isinstance(verdict, Continue) else 0
+            await self._stream(reply, verdict.length, skip, is_checked=skip == overlap > 0)
         if verdict.length is None:
-            self._version = replace(self._version, size=self._sink.position)
+            self._held.complete(self._sink.position)
 
-    def _ask(self, span: Span) -> Ask:
+    def _ask(self, url: str, span: Span, proof: Validators) -> Ask:
         """A whole file is asked for to its end, wherever that may be by now, so that growth shows."""
-        is_start = self._sink.position == 0
         is_piece = bool(self._request.ranges)
-        rest = None if is_start else Span(span.start)
+        rest = None if self._sink.position == 0 else Span(span.start)
         return Ask(
-            url=self._request.url,
+            url=url,
             method=self._request.method,
-            headers=self._request.headers,
             span=span if is_piece else rest,
             is_piece=is_piece,
-            validators=Validators() if is_start else self._version,
-            redirects=self._request.redirects,
-            may_downgrade=self._request.may_downgrade,
-            proxy=self._request.proxy,
+            validators=proof,
+            terms=terms_for(self._request, url),
         )
 
-    async def _start_over(self, reason: str) -> None:
-        if self._restarts == RESTART_LIMIT:
-            raise RemoteChangedError(f"cannot fetch {shown(self._request.url)}: {reason}, again and again")
-        self._restarts += 1
+    async def _discard(self) -> None:
+        """The bytes on disk are of no use."""
         await self._sink.restart()
-        self._version = Validators()
+        self._held.forget()
         self._told = None
 
-    async def _accept(self, verdict: Continue, head: Head) -> None:
+    async def _start_over(self, reason: str) -> None:
+        """The remote file is another one than it was."""
+        if self._restarts == RESTART_LIMIT:
+            raise RemoteChangedError(f"cannot fetch {shown(self._servers.url)}: {reason}, again and again")
+        self._restarts += 1
+        await self._discard()
+
+    async def _accept(self, url: str, seen: Validators, head: Head) -> None:
         """Check the sizes, then have the new facts recorded, before the first byte of the body counts."""
-        seen = verdict.validators
-        known = self._version if self._sink.position else Validators()
-        self._version = Validators(
-            seen.etag or known.etag,
-            seen.last_modified or known.last_modified,
-            known.size if seen.size is None else seen.size,
-        )
-        total = self._version.size
-        if total is not None and not are_within(self._request.ranges, total):
-            raise InvalidRangeError(
-                f"cannot fetch {shown(self._request.url)}: a requested range lies outside its {total} bytes"
-            )
-        size = local_size(self._request.ranges, total)
+        self._held.accept(url, seen, self._sink.position)
+        version, ranges = self._held.version, self._request.ranges
+        total = version.size
+        if total is not None and not are_within(ranges, total):
+            raise InvalidRangeError(f"cannot fetch {shown(url)}: a requested range lies outside its {total} bytes")
+        size = local_size(ranges, total)
         self._require_size(size)
-        if self._told != (size, self._version):
+        if not ranges:
+            await self._sink.expect(version.digest)
+        if self._held.has_digest:
+            self._servers.add(duplicates(head))
+        if self._told != (url, size, version):
             # The offset that goes on record is one that the disk holds.
             await self._sink.flush()
+            if size is not None:
+                await self._part.reserve(size)
             await self._sink.sync()
-            remote = RemoteFile(head.url, size, self._version, head.block, self._part.inode)
+            remote = RemoteFile(url, head.url, size, version, head.block, self._part.inode)
             await self._observer.started(remote, self._sink.position)
-            self._told = (size, self._version)
+            self._told = (url, size, version)
 
-    async def _stream(self, chunks: AsyncIterator[bytes], length: int | None) -> None:
+    async def _stream(self, reply: Reply, length: int | None, skip: int, *, is_checked: bool) -> None:
+        """Take the body but for its first `skip` bytes, which are here; `is_checked`: see that they are the same."""
+        here = await self._part.read(self._sink.position - skip, skip) if is_checked else b""
+        self._sink.begin_body(() if skip else content_digests(reply.head))
         received = 0
-        async for chunk in chunks:
+        async for chunk in reply.chunks:
+            again = chunk[: max(0, skip - received)]
+            if is_checked and again != here[received : received + len(again)]:
+                await self._start_over("bytes that were fetched again are different")
+                return
             received += len(chunk)
             if length is not None and received > length:
-                raise BadReplyError(f"cannot fetch {shown(self._request.url)}: the body is longer than was promised")
-            self._require_room(self._sink.position + len(chunk))
-            await self._sink.add(chunk)
+                await self._discard()
+                raise BadReplyError(f"cannot fetch {shown(reply.head.url)}: the body is longer than was promised")
+            fresh = chunk[len(again) :]
+            self._require_room(self._sink.position + len(fresh))
+            if fresh:
+                await self._sink.add(fresh)
         await self._sink.flush()
         if length is not None and received < length:
-            raise ConnectionLostError(f"cannot fetch {shown(self._request.url)}: the body is shorter than was promised")
+            raise ConnectionLostError(f"cannot fetch {shown(reply.head.url)}: the body is shorter than was promised")
+        self._sink.verify_body()
 
-    async def _verify(self) -> None:
-        self._require_size(self._sink.position)
-        try:
-            self._sink.verify()
-        except DigestMismatchError:
-            await self._sink.restart()
-            raise
+    async def _is_unchanged(self) -> bool:
+        """Ranges that came one after the other are of one version (recheck.py)."""
+        spans = pieces(self._request.ranges, self._held.version.size)[:-1]
+        asks = [self._ask(self._servers.url, span, self._held.version) for span in spans]
+        return await are_unchanged(self._source, asks, self._part)
 
     def _require_size(self, size: int | None) -> None:
         if size is None:
@@ -236,13 +271,13 @@ class _Attempt:
         self._require_room(size)
         if self._request.expected_size not in {None, size}:
             raise UnexpectedSizeError(
-                f"cannot fetch {shown(self._request.url)}: "
+                f"cannot fetch {shown(self._servers.url)}: "
                 f"it has {size} bytes, {self._request.expected_size} are expected"
             )
 
     def _require_room(self, size: int) -> None:
         if self._request.maximum_size is not None and size > self._request.maximum_size:
             raise TooLargeError(
-                f"cannot fetch {shown(self._request.url)}: "
+                f"cannot fetch {shown(self._servers.url)}: "
                 f"it is larger than the {self._request.maximum_size} bytes that it may have"
             )

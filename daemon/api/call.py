@@ -18,6 +18,7 @@ from jobqueue.errors import RevisionConflictError
 from jobqueue.finish import Finisher
 from jobqueue.job import Job, Owner
 from jobqueue.queue import JobQueue
+from jobqueue.vault import Vault
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -28,6 +29,7 @@ class Backend:
     """What the API serves; made once by the composition root. `config` may be replaced while running."""
 
     queue: JobQueue
+    vault: Vault
     finisher: Finisher
     documents: Documents
     events: EventLog
@@ -40,7 +42,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a handler answers: a JSON document with a status."""
+    """What a handler answers: a JSON document with a status, or nothing but the status."""
 
     document: Mapping[str, Any] | None
     status: int = 200
@@ -48,7 +50,9 @@ class Reply:
 
     def response(self) -> web.Response:
         """As aiohttp wants it."""
-        body = b"" if self.document is None else json.dumps(self.document, separators=(",", ":")).encode()
+        if self.document is None:
+            return web.Response(status=self.status, headers=self.headers)
+        body = json.dumps(self.document, separators=(",", ":")).encode()
         return web.Response(body=body, status=self.status, headers=self.headers, content_type="application/json")
 
 

@@ -2,8 +2,8 @@
 
 from daemon.api.call import Call, Reply
 from daemon.api.jobs import checked_files
-from daemon.api.names import check_remote_name
 from daemon.api.problem import field_error
+from daemon.api.remote_names import parse_remote_name
 from daemon.schema import AddFiles, FilePatch
 
 
@@ -17,8 +17,9 @@ async def listing(call: Call) -> Reply:
 async def add(call: Call) -> Reply:
     """POST files."""
     job = await call.job()
-    files = await checked_files(call, job.owner, call.body(AddFiles).files)
-    added = await call.backend.queue.add_files(job.id, call.guard, files, is_exempt=call.caller.is_admin)
+    files, credentials = await checked_files(call, job.owner, call.body(AddFiles).files)
+    is_exempt = call.caller.is_admin
+    added = await call.backend.queue.add_files(job.id, call.guard, files, credentials, is_exempt=is_exempt)
     return Reply({"files": [call.backend.documents.file(job.id, file) for file in added]}, 201)
 
 
@@ -34,8 +35,8 @@ async def change(call: Call) -> Reply:
     body = call.body(FilePatch)
     queue = call.backend.queue
     if body.model_fields_set == {"remote_name"} and body.remote_name is not None:
-        check_remote_name(body.remote_name, "remote_name")
-        file = await queue.set_remote_name(call.job_id, call.index, call.guard, body.remote_name)
+        url, credentials = parse_remote_name(body.remote_name, "remote_name")
+        file = await queue.set_remote_name(call.job_id, call.index, call.guard, url, credentials)
     elif body.model_fields_set == {"validated"} and body.validated is not None:
         file = await queue.validate(call.job_id, call.index, call.guard, is_valid=body.validated)
     else:

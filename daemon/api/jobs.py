@@ -9,9 +9,10 @@ from aiohttp import web
 
 from daemon.access import Access, guard, uid_of
 from daemon.api.call import Call, Reply
-from daemon.api.names import check_destinations, check_remote_name, to_file
+from daemon.api.names import check_destinations, to_file
 from daemon.api.problem import field_error
 from daemon.api.properties import property_values
+from daemon.api.remote_names import parse_remote_name
 from daemon.documents import Document
 from daemon.events import check_kept
 from daemon.schema import (
@@ -29,6 +30,7 @@ from daemon.schema import (
 from jobqueue.errors import RefusedError
 from jobqueue.job import File, Job, Owner, State
 from jobqueue.queue import NewJob
+from jobqueue.secrets import Credential
 from jobqueue.transaction import IdempotentRequest, Transaction
 from jobqueue.transaction import JobQuery as RowQuery
 
@@ -41,18 +43,24 @@ async def create(call: Call) -> Reply:
     """POST /v1/jobs."""
     body = call.body(CreateJob)
     owner = call.caller.owner
-    files = await checked_files(call, owner, body.files or ())
+    files, credentials = await checked_files(call, owner, body.files or ())
     properties = property_values(body)
-    job = await call.backend.queue.create(NewJob(owner, properties, files, body.resume), _idempotency(call))
+    new = NewJob(owner, properties, files, body.resume, credentials)
+    job = await call.backend.queue.create(new, _idempotency(call))
     return Reply(call.backend.documents.job(job, call.caller), 201, {"Location": f"/v1/jobs/{job.id}"})
 
 
-async def checked_files(call: Call, owner: Owner, wanted: Sequence[FileToAdd]) -> list[File]:
-    """The files as the queue takes them, their directories seen with the owner's rights. Raises RefusedError."""
-    files = [to_file(file, number) for number, file in enumerate(wanted)]
+async def checked_files(
+    call: Call, owner: Owner, wanted: Sequence[FileToAdd]
+) -> tuple[Sequence[File], Sequence[Credential]]:
+    """The files as the queue takes them, their directories seen with the owner's rights, and the credentials that their
+    URLs carried. Raises RefusedError.
+    """
+    parsed = [to_file(file, number) for number, file in enumerate(wanted)]
+    files = [file for file, _ in parsed]
     if files:
         await call.as_owner(owner, lambda: check_destinations(files))
-    return files
+    return files, [credential for _, credentials in parsed for credential in credentials]
 
 
 async def listing(call: Call) -> web.StreamResponse:
@@ -137,7 +145,7 @@ async def replace_remote_prefix(call: Call) -> Reply:
     """POST replace-remote-prefix."""
     body = call.body(ReplacePrefix)
     job, count = await call.backend.queue.replace_remote_prefix(
-        call.job_id, call.guard, body.old, body.new, lambda url: check_remote_name(url, "new")
+        call.job_id, call.guard, body.old, body.new, lambda url: parse_remote_name(url, "new")
     )
     return Reply(call.backend.documents.job(job, call.caller) | {"changed": count})
 

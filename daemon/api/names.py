@@ -1,4 +1,4 @@
-"""Remote and local names, ranges and digests as they come from a client (§1.3): checked here, before anything else.
+"""Files as they come from a client (§1.3): local names, ranges and digests are checked here, before anything else.
 
 What needs the file system is asked on the owner's own executor, so that the kernel judges with the owner's rights.
 """
@@ -8,36 +8,16 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from daemon.api.problem import field_error
+from daemon.api.remote_names import parse_remote_name
 from daemon.digests import digest_length, hash_name
-from daemon.schema import MAX_PATH, MAX_URL, FileToAdd, Range
+from daemon.schema import MAX_PATH, FileToAdd, Range
 from jobqueue.errors import RefusedError
 from jobqueue.job import File
+from jobqueue.secrets import Credential
 
-_URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%|^{}]+")
-_HOST = re.compile(r"[A-Za-z0-9._~%\-]+|[0-9A-Fa-f:.]+")
 MAX_COMPONENT = 255
-
-
-def check_remote_name(url: str, field: str) -> None:
-    """Raise RefusedError unless this is a URL we can fetch: http or https, plain ASCII, no credentials in it."""
-    if len(url) > MAX_URL:
-        raise field_error(field, f"the URL is longer than {MAX_URL} characters")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise field_error(field, f"this is not a URL: {error}") from error
-    if parts.scheme.lower() not in {"http", "https"}:
-        raise field_error(field, f"cannot fetch {parts.scheme or 'a name without scheme'}: only http and https URLs")
-    if not _URL.fullmatch(url):
-        raise field_error(field, "the URL holds a character that must be percent-encoded (a host name: punycode)")
-    if "@" in parts.netloc:
-        raise field_error(field, "the URL holds a user name or password; leave them out")
-    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or port == 0:
-        raise field_error(field, "the URL names no valid host and port")
 
 
 def check_local_name(path: str, field: str) -> None:
@@ -68,30 +48,38 @@ def check_destinations(files: Sequence[File]) -> None:
             raise field_error(f"files.{number}.local_name", f"{file.local_name} is a directory")
 
 
-def to_file(wanted: FileToAdd, number: int) -> File:
-    """The checked file as the queue takes it. Raises RefusedError naming `files.<number>.<field>`."""
+def to_file(wanted: FileToAdd, number: int) -> tuple[File, Sequence[Credential]]:
+    """The checked file as the queue takes it, and the credentials its URLs carried.
+
+    Raises RefusedError naming `files.<number>.<field>`.
+    """
     where = f"files.{number}"
-    check_remote_name(wanted.remote_name, f"{where}.remote_name")
+    remote_name, credentials = parse_remote_name(wanted.remote_name, f"{where}.remote_name")
     check_local_name(wanted.local_name, f"{where}.local_name")
+    mirrors = []
     for position, mirror in enumerate(wanted.mirrors or ()):
-        check_remote_name(mirror, f"{where}.mirrors.{position}")
+        url, more = parse_remote_name(mirror, f"{where}.mirrors.{position}")
+        mirrors.append(url)
+        credentials = [*credentials, *more]
     for name, value in (wanted.digest or {}).items():
         _check_digest(name, value, f"{where}.digest.{name}")
     if len({hash_name(name) for name in wanted.digest or {}}) < len(wanted.digest or {}):
         raise field_error(f"{where}.digest", "the digest names an algorithm twice")
     if wanted.digest is not None and not wanted.digest:
         raise field_error(f"{where}.digest", "the digest names no algorithm")
-    return File(
+    file = File(
         index=number,
-        remote_name=wanted.remote_name,
+        remote_name=remote_name,
         local_name=wanted.local_name,
         temporary_name="",
         ranges=_ranges(wanted.ranges, f"{where}.ranges"),
         expected_size=wanted.expected_size,
         digest=wanted.digest or {},
-        mirrors=tuple(wanted.mirrors or ()),
+        mirrors=tuple(mirrors),
         make_dirs=wanted.make_dirs,
+        resume_unvalidated=wanted.resume_unvalidated,
     )
+    return file, credentials
 
 
 def _ranges(ranges: Sequence[Range] | None, field: str) -> tuple[tuple[int, int | None], ...]:

@@ -8,29 +8,39 @@ from pydantic import BaseModel
 
 from daemon import schema
 from daemon.access import Access
-from daemon.api import events, files, jobs, service
+from daemon.api import content, events, files, jobs, secrets, service
 from daemon.api.call import Call, Reply
 
 Handler = Callable[[Call], Awaitable[Reply | web.StreamResponse]]
 
 
+NO_CONTENT = 204
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One call. `body` and `query` None = the call takes none."""
+    """One call. `body` and `query` None = the call takes none; `reply` None = it answers with no document."""
 
     method: str
     path: str
     access: Access
     handler: Handler
     summary: str
-    reply: type[BaseModel]
+    reply: type[BaseModel] | None
     status: int = 200
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
 
+    @property
+    def is_content(self) -> bool:
+        """It answers with bytes, and to HEAD too."""
+        return self.reply is None and self.status != NO_CONTENT
+
 
 JOB = "/v1/jobs/{id}"
 FILE = JOB + "/files/{index}"
+CREDENTIALS = JOB + "/credentials/{target}/{scheme}"
+CERTIFICATE = JOB + "/client-certificate"
 SHARED = Access.OWNER_OR_ADMIN
 
 ROUTES: tuple[Route, ...] = (
@@ -43,6 +53,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{JOB}/files", SHARED, files.add, "Add files", schema.FileList, 201, body=schema.AddFiles),
     Route("GET", FILE, SHARED, files.show, "Show a file", schema.File),
     Route("PATCH", FILE, SHARED, files.change, "Change a file", schema.File, body=schema.FilePatch),
+    Route("GET", f"{FILE}/content", Access.OWNER, content.read, "Read a file", None),
     Route(
         "POST",
         f"{JOB}/replace-remote-prefix",
@@ -64,6 +75,28 @@ ROUTES: tuple[Route, ...] = (
         "Become the owner",
         schema.JobResult,
     ),
+    Route(
+        "PUT",
+        CREDENTIALS,
+        Access.OWNER,
+        secrets.put_credential,
+        "Set credentials",
+        None,
+        204,
+        body=schema.CredentialBody,
+    ),
+    Route("DELETE", CREDENTIALS, Access.OWNER, secrets.remove_credential, "Remove credentials", None, 204),
+    Route(
+        "PUT",
+        CERTIFICATE,
+        Access.OWNER,
+        secrets.put_certificate,
+        "Set the client certificate",
+        None,
+        204,
+        body=schema.CertificateBody,
+    ),
+    Route("DELETE", CERTIFICATE, Access.OWNER, secrets.remove_certificate, "Remove the client certificate", None, 204),
     Route("GET", f"{JOB}/wait", SHARED, jobs.wait, "Wait for a state", schema.Job, query=schema.WaitQuery),
     Route("GET", "/v1/events", Access.ANY, events.events, "Events", schema.EventList, query=schema.EventQuery),
 )

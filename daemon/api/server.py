@@ -35,7 +35,8 @@ def application(backend: Backend) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors_as_documents(backend)])
     for route in ROUTES:
         path = route.path.replace("{index}", r"{index:\d{1,18}}")
-        app.router.add_route(route.method, path, _handler(backend, route))
+        for method in ("GET", "HEAD") if route.is_content else (route.method,):
+            app.router.add_route(method, path, _handler(backend, route))
     openapi = json.dumps(document()).encode()
 
     async def describe(_: web.Request) -> web.Response:

@@ -4,7 +4,7 @@ from daemon import __version__
 from daemon.api.call import Call, Reply
 from daemon.times import rfc3339
 
-FEATURES = ("digest", "events", "idempotency-key", "ranges", "sse")
+FEATURES = ("content", "digest", "events", "idempotency-key", "ranges", "sse")
 
 
 async def about(call: Call) -> Reply:

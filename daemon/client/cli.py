@@ -1,7 +1,7 @@
 """`bitsctl`, the command line of the service: global options and the table of verbs.
 
-Owns nothing else: each verb lives with its kind (get, listing, editing, control, watching, monitor), output forms and
-exit codes in `session`.
+Owns nothing else: each verb lives with its kind (get, listing, content, editing, credentials, control, watching,
+monitor), output forms and exit codes in `session`.
 """
 
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from daemon.client import control, editing, get, listing, monitor, watching
+from daemon.client import content, control, credentials, editing, get, listing, monitor, watching
 from daemon.client.session import Session
 
 VERBS: dict[str, Any] = {
@@ -21,6 +21,7 @@ VERBS: dict[str, Any] = {
     "list": listing.list_jobs,
     "show": listing.show,
     "files": listing.files,
+    "cat": content.cat,
     "resume": control.resume,
     "suspend": control.suspend,
     "complete": control.complete,
@@ -32,6 +33,7 @@ VERBS: dict[str, Any] = {
     "reset": control.reset,
     "status": listing.status,
 }
+GROUPS: dict[str, typer.Typer] = {"credentials": credentials.credentials, "certificate": credentials.certificate}
 EXITS = (
     "Exit codes: 0 done, 1 the transfer failed, 2 usage, 3 no such job, 4 access denied, 5 wrong state, "
     "6 service not reachable, 7 timed out."
@@ -86,6 +88,8 @@ def options(
 
 for _name, _verb in VERBS.items():
     app.command(_name)(_verb)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def main() -> None:

@@ -150,6 +150,15 @@ class Client:
         """Set `remote_name` or `validated` of one file."""
         return self._as(File, await self._open.request("PATCH", _job(job_id, f"files/{index}"), body=_members(fields)))
 
+    async def content(self, job_id: str, index: int, start: int = 0) -> AsyncIterator[bytes]:
+        """The file's bytes from `start` on, Complete or not, as they land; waits for those that are still to come.
+
+        Raises ContentGone when they go away or begin anew: what came so far is not the file then.
+        """
+        headers = {"Range": f"bytes={start}-"} if start else None
+        async for piece in self._open.pieces(_job(job_id, f"files/{index}/content"), headers=headers):
+            yield piece
+
     async def replace_remote_prefix(self, job_id: str, old: str, new: str) -> JobPrefixResult:
         body = {"old": old, "new": new}
         return self._as(
@@ -173,6 +182,26 @@ class Client:
     async def take_ownership(self, job_id: str) -> Job:
         """Become the owner; credentials, headers, certificate and command are dropped."""
         return self._as(Job, await self._open.request("POST", _job(job_id, "take-ownership")))
+
+    async def set_credentials(self, job_id: str, target: str, scheme: str, user: str, password: str) -> None:
+        """A user and password for the job's `target` (server, proxy), if it asks for them by `scheme` (basic, digest).
+
+        In place of what was there. The service never gives them out again.
+        """
+        body = {"user": user, "password": password}
+        await self._open.request("PUT", _credentials(job_id, target, scheme), body=body)
+
+    async def remove_credentials(self, job_id: str, target: str, scheme: str) -> None:
+        """Raises NotFound when there are none."""
+        await self._open.request("DELETE", _credentials(job_id, target, scheme))
+
+    async def set_client_certificate(self, job_id: str, certificate: str, private_key: str) -> None:
+        """PEM texts: the certificate with its chain, and its key. `client_certificate` of the job then tells of it."""
+        body = {"certificate": certificate, "private_key": private_key}
+        await self._open.request("PUT", _job(job_id, "client-certificate"), body=body)
+
+    async def remove_client_certificate(self, job_id: str) -> None:
+        await self._open.request("DELETE", _job(job_id, "client-certificate"))
 
     async def wait(self, job_id: str, until: Iterable[str], timeout: float = 60.0) -> Job:  # noqa: ASYNC109 - the service's
         """The job when it reaches a state of `until`, or as it is when `timeout` ends."""
@@ -226,6 +255,10 @@ class Client:
 def _job(job_id: str, rest: str = "") -> str:
     path = f"/v1/jobs/{quote(job_id, safe='')}"
     return f"{path}/{rest}" if rest else path
+
+
+def _credentials(job_id: str, target: str, scheme: str) -> str:
+    return _job(job_id, f"credentials/{quote(target, safe='')}/{quote(scheme, safe='')}")
 
 
 def _joined(names: Iterable[str] | None) -> str | None:

@@ -64,6 +64,15 @@ class EventsGone(ClientError):
         return value if isinstance(value, int) else None
 
 
+class ContentGone(ClientError):
+    """The bytes of a file went away (410), or changed while they were read: what came so far is not the file."""
+
+    @classmethod
+    def broken(cls) -> Self:
+        detail = "the file broke off: it is being fetched anew, its job went away, or the service stopped"
+        return cls.of("CONTENT_GONE", "0xA0D00007", 410, "Content gone", detail)
+
+
 class TooMany(ClientError):
     """A limit on jobs, files or ranges is reached (429). `problem["limit"]` is the limit."""
 
@@ -112,6 +121,7 @@ _BY_CODE: dict[str, type[ClientError]] = {
     "REVISION_CONFLICT": RevisionConflict,
     "IDEMPOTENCY_CONFLICT": IdempotencyConflict,
     "E_LOCAL_FILE": LocalFileError,
+    "CONTENT_GONE": ContentGone,
 }
 _BY_STATUS: dict[int, type[ClientError]] = {
     400: InvalidArgument,
@@ -120,6 +130,7 @@ _BY_STATUS: dict[int, type[ClientError]] = {
     409: InvalidState,
     410: EventsGone,
     413: InvalidArgument,
+    416: InvalidArgument,
     422: InvalidArgument,
     429: TooMany,
     503: ServiceUnavailable,

@@ -6,7 +6,8 @@ times a second is the only thing it relies on. Times are in seconds on the loop'
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, assert_never
 
@@ -48,6 +49,29 @@ class Result:
     is_left_over: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who we are to the servers of a job."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+async def create(client: Client, body: Mapping[str, Any], login: Login | None) -> Job:
+    """The job that `body` describes; with a login it is not started before it has that. Raises ClientError."""
+    if login is None:
+        return await client.create_job(**body)
+    job = await client.create_job(**{**body, "resume": False})
+    try:
+        for scheme in ("basic", "digest"):
+            await client.set_credentials(job.id, "server", scheme, login.user, login.password)
+        return await client.resume(job.id)
+    except ClientError:
+        with suppress(ClientError):
+            await client.cancel(job.id)
+        raise
+
+
 class Fetch:
     """`run` once. `stop` is set by a signal; `timeout` (None: no limit) counts from the start of the watch."""
 
@@ -68,9 +92,9 @@ class Fetch:
         self._keep = keep
         self._poll = poll
 
-    async def run(self, body: Mapping[str, Any]) -> Result:
+    async def run(self, body: Mapping[str, Any], login: Login | None = None) -> Result:
         """Create the job that `body` describes and see it through. Raises ClientError when the service refuses."""
-        job = await self._client.create_job(**body)
+        job = await create(self._client, body, login)
         try:
             return await self._see_through(job)
         except (ClientError, asyncio.CancelledError):

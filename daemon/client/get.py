@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from daemon.client.client import Client
+from daemon.client.credentials import PasswordFile, PasswordStdin, ask_password
 from daemon.client.errors import TimedOut
-from daemon.client.fetch import Ending, Fetch, Result
+from daemon.client.fetch import Ending, Fetch, Login, Result, create
 from daemon.client.output import clean
 from daemon.client.progress import view_for
 from daemon.client.properties import header_block
@@ -35,6 +36,9 @@ def get(
     headers: Annotated[
         list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Send this header; may be repeated.")
     ] = None,
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="User name, for servers that ask for one.")] = None,
+    password_file: PasswordFile = None,
+    password_stdin: PasswordStdin = False,
     timeout: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Give up then: exit 7.")] = None,
     make_dirs: Annotated[bool, typer.Option("--make-dirs", help="Make missing directories.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="If it ends early, leave the job in the queue.")] = False,
@@ -46,6 +50,9 @@ def get(
     unless --keep.
     """
     session: Session = context.obj
+    login = None
+    if user is not None:
+        login = Login(user, ask_password(session, user, password_file, from_stdin=password_stdin))
 
     async def work(client: Client) -> int:
         files = with_digest(name_files(urls, output, directory), sha256)
@@ -60,17 +67,25 @@ def get(
         if block := header_block(headers):
             body["custom_headers"] = block
         if background:
-            return _announce(session, await client.create_job(**body))
-        return await _wait_for(session, client, body, timeout, keep)
+            return _announce(session, await create(client, body, login))
+        return await _wait_for(session, client, body, login=login, timeout=timeout, keep=keep)
 
     session.run(work)
 
 
-async def _wait_for(session: Session, client: Client, body: dict[str, Any], timeout: float | None, keep: bool) -> int:  # noqa: ASYNC109 - an option
+async def _wait_for(
+    session: Session,
+    client: Client,
+    body: dict[str, Any],
+    *,
+    login: Login | None,
+    timeout: float | None,  # noqa: ASYNC109 - an option
+    keep: bool,
+) -> int:
     view = view_for(session.is_json, time.monotonic)
     try:
         with _signals() as stop:
-            result = await Fetch(client, view, stop, timeout=timeout, keep=keep).run(body)
+            result = await Fetch(client, view, stop, timeout=timeout, keep=keep).run(body, login)
     finally:
         view.close()
     if session.is_json:

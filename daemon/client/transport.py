@@ -6,14 +6,14 @@ retries: a caller knows whether its request may be repeated. Times are in second
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 from yarl import URL
 
-from daemon.client.errors import BadReply, ServiceUnreachable, from_problem
+from daemon.client.errors import BadReply, ContentGone, ServiceUnreachable, from_problem
 from daemon.client.socket import how_to_start
 
 ANSWER_TIME = 60.0
@@ -58,16 +58,31 @@ class Transport:
     ) -> AsyncIterator[dict[str, Any]]:
         """Events as they are sent, each with `seq` from its id line if it has none of its own."""
         accept = {"Accept": "text/event-stream", **(headers or {})}
+        async with self._endless(_url(path, query), accept) as response:
+            frame = Frame()
+            async for line in response.content:
+                if data := frame.take(line.decode().rstrip("\r\n")):
+                    yield {"seq": frame.seq, **_mapping(self._decode(data.encode()))}
+
+    async def pieces(self, path: str, *, headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
+        """A body piece by piece, however long it takes. Raises ContentGone when it breaks off."""
+        async with self._endless(_url(path, None), headers) as response:
+            try:
+                async for piece in response.content.iter_any():
+                    yield piece
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
+                raise ContentGone.broken() from error
+
+    @asynccontextmanager
+    async def _endless(self, url: URL, headers: Mapping[str, str] | None) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A reply that takes as long as it takes."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=ANSWER_TIME)
         with self._translated():
-            async with self._session.get(_url(path, query), headers=accept, timeout=timeout) as response:
+            async with self._session.get(url, headers=headers, timeout=timeout) as response:
                 if response.status >= 400:
                     document = self._decode(await response.read())
                     raise from_problem({"status": response.status, "title": response.reason, **_mapping(document)})
-                frame = Frame()
-                async for line in response.content:
-                    if data := frame.take(line.decode().rstrip("\r\n")):
-                        yield {"seq": frame.seq, **_mapping(self._decode(data.encode()))}
+                yield response
 
     def _decode(self, payload: bytes) -> object:
         try:

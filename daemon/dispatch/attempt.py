@@ -8,27 +8,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from daemon.digests import hash_name
 from daemon.dispatch.outcome import failed
+from daemon.dispatch.request import request_for, terms_of
 from daemon.identity import Executors
-from jobqueue.edit import parse_headers
 from jobqueue.errors import JobQueueError
 from jobqueue.job import File, Finished, Job, Outcome
 from jobqueue.live import LiveProgress
 from jobqueue.reports import RemoteFacts, Reports
-from transfer.errors import DigestMismatchError, RedirectRefusedError, TransferError
+from transfer.errors import RedirectRefusedError, TransferError
+from transfer.failover import WRONG_BYTES
 from transfer.http import HttpSource
-from transfer.request import (
-    ByteRange,
-    PartRecord,
-    Progress,
-    ProxyRule,
-    RedirectPolicy,
-    RemoteFile,
-    Settings,
-    TransferRequest,
-    Validators,
-)
+from transfer.request import Progress, RedirectPolicy, RemoteFile, Settings, TransferRequest
 from transfer.source import Ask
 from transfer.worker import transfer
 
@@ -94,21 +84,9 @@ class _Attempt:
             return file
 
     async def _fetch(self, file: File) -> None:
-        """One file to its temporary file. Wrong bytes are thrown away and fetched once more, then it is an error."""
-        try:
-            await self._transfer(file)
-        except DigestMismatchError:
-            await self._to.reports.emptied(self._job.id, file.index)
-            file = file.emptied()
-            try:
-                await self._transfer(file)
-            except DigestMismatchError:
-                await self._to.reports.emptied(self._job.id, file.index)
-                raise
-
-    async def _transfer(self, file: File) -> None:
+        """One file to its temporary file."""
         to, job_id = self._to, self._job.id
-        request = self._request(file, await self._room(file))
+        request = await self._request(file, await self._room(file))
         progress = Progress(file.offset)
         to.live.watch(job_id, file, progress)
         try:
@@ -120,15 +98,13 @@ class _Attempt:
                 observer=_Record(to, job_id, file, request),
                 progress=progress,
             )
-            await to.reports.file_transferred(job_id, file.index, result.size)
+            await to.reports.file_transferred(job_id, file.index, result.size, result.mtime)
         except RedirectRefusedError as error:
-            if request.redirects is RedirectPolicy.DISALLOW:
+            if request.terms.redirects is RedirectPolicy.DISALLOW and not file.mirrors:
                 await to.reports.redirected(job_id, file, error.target)
             raise
-        except BaseException:
-            # an orderly end: the record is exact, bytes that appear behind it are not ours
-            with suppress(JobQueueError):
-                await to.reports.closed(job_id, file.index)
+        except WRONG_BYTES:
+            await to.reports.emptied(job_id, file.index)
             raise
         finally:
             self._has_moved = self._has_moved or progress.transferred > file.offset
@@ -142,25 +118,9 @@ class _Attempt:
         totals = (await self._to.reports.job(self._job.id)).totals
         return max(0, most - (totals.bytes_transferred - file.offset))
 
-    def _request(self, file: File, room: int | None = None) -> TransferRequest:
-        properties = self._job.properties
-        return TransferRequest(
-            url=file.remote_name,
-            part_path=file.temporary_name,
-            ranges=tuple(ByteRange(offset, length) for offset, length in file.ranges),
-            part=PartRecord(file.offset, file.inode, is_length_trusted=file.boot == self._to.boot_id),
-            validators=Validators(file.etag, file.last_modified, file.remote_size),
-            expected_size=file.expected_size,
-            digest={hash_name(name) or name: value for name, value in file.digest.items()},
-            headers=parse_headers(properties.custom_headers or ""),
-            method=properties.http_method,
-            is_resumable=not properties.dynamic_content and properties.http_method == "GET",
-            maximum_size=room,
-            redirects=_redirects(properties.security_flags),
-            may_downgrade="REDIRECT_ALLOW_HTTPS_TO_HTTP" in properties.security_flags,
-            make_dirs=file.make_dirs,
-            proxy=ProxyRule(properties.proxy_usage, properties.proxy_list or "", properties.proxy_bypass or ""),
-        )
+    async def _request(self, file: File, room: int | None = None) -> TransferRequest:
+        terms = terms_of(self._job, await self._to.reports.secrets(self._job.id))
+        return request_for(self._job, file, terms, boot_id=self._to.boot_id, room=room)
 
     async def _learn_sizes(self) -> None:
         """Ask for the sizes of files whose turn is still to come, so that bytes_total is known soon."""
@@ -177,14 +137,8 @@ class _Attempt:
     async def _probe(self, files: Sequence[File]) -> None:
         for file in files:
             if file.size is None and not file.ranges and file.index >= self._next:
-                request = self._request(file)
-                ask = Ask(
-                    url=request.url,
-                    headers=request.headers,
-                    redirects=request.redirects,
-                    may_downgrade=request.may_downgrade,
-                    proxy=request.proxy,
-                )
+                request = await self._request(file)
+                ask = Ask(file.remote_name, terms=request.terms)
                 size = await self._to.source.probe(ask)
                 if size is not None:
                     await self._to.reports.size_known(self._job.id, file.index, size)
@@ -200,22 +154,32 @@ class _Record:
         self._request = request
 
     async def started(self, remote: RemoteFile, offset: int) -> None:
-        is_reported = self._request.redirects is RedirectPolicy.REPORT and remote.url != self._request.url
+        asked_name = self._request.urls[0]
+        is_reported = self._request.terms.redirects is RedirectPolicy.REPORT and remote.source == asked_name
+        version = remote.validators
         facts = RemoteFacts(
             size=remote.size,
-            remote_size=remote.validators.size,
-            etag=remote.validators.etag,
-            last_modified=remote.validators.last_modified,
+            remote_size=version.size,
+            etag=version.etag,
+            last_modified=version.last_modified,
+            is_date_weak=version.is_date_weak,
+            media_type=version.media_type,
+            served_digest=dict(version.digest),
             response_headers=remote.headers,
             inode=remote.inode,
             boot=self._to.boot_id,
-            remote_name=remote.url if is_reported else self._request.url,
-            asked_name=self._request.url,
+            fetched_from=remote.url if is_reported else remote.source,
+            asked_name=asked_name,
+            remote_name=remote.url if is_reported else asked_name,
         )
         await self._to.reports.remote_known(self._job_id, self._index, facts, offset)
 
     async def synced(self, offset: int) -> None:
         await self._to.reports.synced(self._job_id, self._index, offset)
+
+    async def closed(self, mtime: int) -> None:
+        with suppress(JobQueueError):  # the store cannot take it: the next attempt goes by what it has
+            await self._to.reports.closed(self._job_id, self._index, mtime)
 
 
 def _raise_unless_transfer_errors(failures: BaseExceptionGroup) -> None:
@@ -227,9 +191,3 @@ def _raise_unless_transfer_errors(failures: BaseExceptionGroup) -> None:
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]
     raise leaf if isinstance(leaf, JobQueueError) else failures
-
-
-def _redirects(flags: tuple[str, ...]) -> RedirectPolicy:
-    if "REDIRECT_DISALLOW" in flags:
-        return RedirectPolicy.DISALLOW
-    return RedirectPolicy.REPORT if "REDIRECT_ALLOW_REPORT" in flags else RedirectPolicy.SILENT

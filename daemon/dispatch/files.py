@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 
-from daemon.dispatch.outcome import refused
+from daemon.dispatch.outcome import lost, refused
 from daemon.identity import Executors
 from jobqueue.finish import Published
 from jobqueue.job import File, Owner
-from transfer import partfile
+from transfer import publishing
 from transfer.errors import LocalFileError
 
 
 class OwnerFiles:
-    """jobqueue.finish.LocalFiles over transfer.partfile."""
+    """jobqueue.finish.LocalFiles over transfer.publishing."""
 
     def __init__(self, executors: Executors) -> None:
         self._executors = executors
@@ -24,11 +24,16 @@ class OwnerFiles:
             done: set[int] = set()
             for file in files:
                 try:
-                    partfile.publish(
-                        file.temporary_name, file.local_name, file.offset, file.last_modified, inode=file.inode
+                    publishing.publish(
+                        file.temporary_name,
+                        file.local_name,
+                        file.offset,
+                        last_modified=file.last_modified,
+                        inode=file.inode,
+                        mtime=file.mtime,
                     )
                 except LocalFileError as error:
-                    return Published(frozenset(done), refused(error))
+                    return Published(frozenset(done), refused(error), lost(file, error))
                 done.add(file.index)
             return Published(frozenset(done))
 
@@ -41,7 +46,7 @@ class OwnerFiles:
             left: list[str] = []
             for file in files:
                 try:
-                    partfile.discard(file.temporary_name)
+                    publishing.discard(file.temporary_name)
                 except LocalFileError as error:
                     left.append(error.path)
             return left

@@ -2,6 +2,7 @@
 
 from daemon.schema.documents import (
     FINAL_STATES,
+    ClientCertificate,
     Event,
     EventList,
     EventType,
@@ -33,7 +34,9 @@ from daemon.schema.requests import (
     MAX_PROXY,
     MAX_URL,
     AddFiles,
+    CertificateBody,
     CreateJob,
+    CredentialBody,
     EventQuery,
     FilePatch,
     FileToAdd,
@@ -56,7 +59,10 @@ __all__ = [
     "MAX_PROXY",
     "MAX_URL",
     "AddFiles",
+    "CertificateBody",
+    "ClientCertificate",
     "CreateJob",
+    "CredentialBody",
     "Event",
     "EventList",
     "EventQuery",

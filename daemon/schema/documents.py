@@ -99,6 +99,14 @@ class ProxyDocument(Document):
     bypass: str | None
 
 
+class ClientCertificate(Document):
+    """What may be seen of a client certificate: its subject (RFC 4514), SHA-1 in hex and end of validity."""
+
+    subject: str
+    sha1: str
+    not_after: str
+
+
 class FileProgress(Document):
     """BG_FILE_PROGRESS; `completed` = available under its local name (only after Complete)."""
 
@@ -127,6 +135,7 @@ class File(Document):
     expected_size: int | None
     digest: dict[str, str] | None
     mirrors: list[str]
+    resume_unvalidated: bool
     validated: bool | None
     response_headers: str | None
 
@@ -154,6 +163,7 @@ class Job(Document):
     proxy: ProxyDocument
     custom_headers: str | None
     custom_headers_write_only: bool
+    client_certificate: ClientCertificate | None
     security_flags: list[str]
     cost_policy: str
     http_method: str

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from daemon.schema.documents import Priority
 
 MAX_NAME, MAX_DESCRIPTION, MAX_URL, MAX_HEADERS, MAX_PROXY, MAX_PATH = 256, 1024, 2200, 16384, 4000, 4096
+MAX_PEM = 65_536
 
 NotifyFlag = Literal["JOB_TRANSFERRED", "JOB_ERROR", "DISABLE", "JOB_MODIFICATION", "FILE_TRANSFERRED"]
 ProxyUsage = Literal["PRECONFIG", "NO_PROXY", "OVERRIDE", "AUTODETECT"]
@@ -69,7 +70,11 @@ class Range(Request):
 
 
 class FileToAdd(Request):
-    """A file for a job (§1.3). `mirrors`: more URLs of the same bytes. `make_dirs`: create missing directories."""
+    """A file for a job (§1.3). `mirrors`: more URLs of the same bytes. `make_dirs`: create missing directories.
+
+    `resume_unvalidated`: go on after an interruption although the server gives no validator, if size and an overlap
+    agree.
+    """
 
     remote_name: str
     local_name: str
@@ -78,6 +83,7 @@ class FileToAdd(Request):
     digest: dict[str, str] | None = None
     mirrors: Annotated[list[str], Field(fail_fast=True)] | None = None
     make_dirs: bool = False
+    resume_unvalidated: bool = False
 
 
 class Notify(Request):
@@ -135,6 +141,20 @@ class FilePatch(Request):
 
     remote_name: str | None = None
     validated: bool | None = None
+
+
+class CredentialBody(Request):
+    """PUT credentials: write-only (§1.2)."""
+
+    user: Annotated[str, Field(repr=False)]
+    password: Annotated[str, Field(repr=False)]
+
+
+class CertificateBody(Request):
+    """PUT client-certificate: PEM texts, the chain with the client's own certificate first; write-only."""
+
+    certificate: Annotated[str, Field(max_length=MAX_PEM, repr=False)]
+    private_key: Annotated[str, Field(max_length=MAX_PEM, repr=False)]
 
 
 class ReplacePrefix(Request):

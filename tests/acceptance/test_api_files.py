@@ -54,6 +54,7 @@ async def test_a_new_file_has_the_defaults_of_the_contract(bitsd: Bitsd, origin:
         "expected_size": None,
         "digest": None,
         "mirrors": [],
+        "resume_unvalidated": False,
         "validated": None,
         "response_headers": None,
     }

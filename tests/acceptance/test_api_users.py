@@ -72,7 +72,8 @@ def calls(job: Document, local_name: str) -> list[tuple[str, str, Any]]:
     path, file = f"/v1/jobs/{job['id']}", {"remote_name": "http://h/a", "local_name": local_name}
     found: list[tuple[str, str, Any]] = [("GET", path, None), ("PATCH", path, {"description": "x"})]
     found += [("GET", f"{path}/files", None), ("POST", f"{path}/files", {"files": [file]})]
-    found += [("GET", f"{path}/files/0", None), ("PATCH", f"{path}/files/0", {"remote_name": "http://h/b"})]
+    found += [("GET", f"{path}/files/0", None), ("GET", f"{path}/files/0/content", None)]
+    found += [("PATCH", f"{path}/files/0", {"remote_name": "http://h/b"})]
     found += [("POST", f"{path}/replace-remote-prefix", {"old": "http", "new": "https"})]
     found += [
         ("POST", f"{path}/{name}", None) for name in ("suspend", "resume", "complete", "cancel", "take-ownership")

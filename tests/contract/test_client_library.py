@@ -11,6 +11,7 @@ from daemon.client import (
     BadReply,
     Client,
     ClientError,
+    ContentGone,
     EventsGone,
     InvalidArgument,
     InvalidState,
@@ -112,6 +113,30 @@ async def test_files_are_added_read_and_changed(service: FakeService) -> None:
     assert service.requests[-1].body == {"old": "http://h", "new": "http://i"}
 
 
+async def test_content_is_read_from_any_byte(service: FakeService) -> None:
+    job = service.add_job("a")
+    service.content = bytes(range(256)) * 4096
+    async with Client(service.socket_path) as client:
+        whole = [piece async for piece in client.content(job["id"], 0)]
+        rest = [piece async for piece in client.content(job["id"], 1, start=1000)]
+    assert b"".join(whole) == service.content
+    assert b"".join(rest) == service.content[1000:]
+    first, second = service.requests
+    assert [first.path, second.path] == [f"/v1/jobs/{job['id']}/files/{index}/content" for index in (0, 1)]
+    assert "Range" not in first.headers
+    assert second.headers["Range"] == "bytes=1000-"
+
+
+async def test_content_that_breaks_off_is_an_error_after_what_came(service: FakeService) -> None:
+    job = service.add_job("a")
+    service.content, service.breaks_off_at = b"abcdef", 3
+    async with Client(service.socket_path) as client:
+        pieces = client.content(job["id"], 0)
+        assert await anext(pieces) == b"abc"
+        with pytest.raises(ContentGone, match="broke off"):
+            await anext(pieces)
+
+
 @pytest.mark.parametrize(
     ("verb", "state"),
     [("suspend", "SUSPENDED"), ("resume", "QUEUED"), ("complete", "ACKNOWLEDGED"), ("cancel", "CANCELLED")],
@@ -163,6 +188,8 @@ async def test_events_come_in_order_with_what_each_type_adds(service: FakeServic
         (409, "REVISION_CONFLICT", RevisionConflict),
         (409, "E_LOCAL_FILE", LocalFileError),
         (410, "E_GONE", EventsGone),
+        (410, "CONTENT_GONE", ContentGone),
+        (416, "BG_E_INVALID_RANGE", InvalidArgument),
         (429, "BG_E_TOO_MANY_FILES_IN_JOB", TooMany),
         (503, "E_STARTING", ServiceUnavailable),
         (507, "E_FULL", StorageFull),

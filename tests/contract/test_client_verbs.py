@@ -205,6 +205,25 @@ def test_events_are_read_page_by_page_to_the_end(service: FakeService) -> None:
     assert [int(line.split()[0]) for line in result.stdout.splitlines()] == [2, 3, 4, 5]
 
 
+@pytest.mark.parametrize(("words", "printed"), [(("a",), b"\0abc"), (("a", "2", "--from", "2"), b"bc")])
+def test_cat_writes_the_bytes_of_a_file_and_nothing_else(
+    service: FakeService, words: tuple[str, ...], printed: bytes
+) -> None:
+    service.add_job("a")
+    service.content = b"\0abc"
+    result = bitsctl(service, "cat", *words)
+    assert (result.exit_code, result.stdout_bytes, result.stderr) == (0, printed, "")
+    assert service.requests[-1].path.endswith(f"/files/{2 if '2' in words else 0}/content")
+
+
+def test_cat_of_a_file_that_breaks_off_is_exit_1(service: FakeService) -> None:
+    service.add_job("a")
+    service.content, service.breaks_off_at = b"abcdef", 3
+    result = bitsctl(service, "cat", "a")
+    assert (result.exit_code, result.stdout) == (1, "abc")
+    assert "broke off" in result.stderr
+
+
 def test_reset_wants_a_yes_and_cancels_all(service: FakeService) -> None:
     jobs = [service.add_job(str(number)) for number in range(20)]
     assert bitsctl(service, "reset").exit_code == 2

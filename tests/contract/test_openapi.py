@@ -102,7 +102,7 @@ async def test_the_document_has_every_route_of_the_table_and_no_other() -> None:
 
 async def test_every_route_answers_as_documented(on: Stage) -> None:
     wrong, answered = [], set()
-    models = {(route.method, route.path): route.reply for route in ROUTES}
+    models = {(route.method, route.path): route.reply for route in ROUTES if route.reply}
     async for method, path, reply in replies(on):
         answered.add((method, path))
         if problem := flaw(models[method, path], reply):

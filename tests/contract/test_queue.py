@@ -1,7 +1,7 @@
 """The calls of a job's owner over both stores: what they do, what they refuse, and that a refusal changes nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,6 +18,7 @@ from jobqueue.errors import (
 )
 from jobqueue.job import Finished, Job, Owner, Priority, State
 from jobqueue.order import Slots
+from jobqueue.secrets import Credential
 from jobqueue.store import Store
 from jobqueue.transaction import IdempotentRequest
 from tests.builders import ANNA, BEN, LIMITS, ROOT, a_file, fatal, transient
@@ -25,6 +26,10 @@ from tests.queue_stage import Stage, anyone, new_job, pass_time, settle, staged
 
 pytestmark = pytest.mark.looptime
 ONE_SLOT = Slots(0, 1, 300.0)
+
+
+def as_it_is(url: str) -> tuple[str, Sequence[Credential]]:
+    return url, ()
 
 
 # create
@@ -142,7 +147,7 @@ async def test_a_call_that_changes_nothing_is_told_to_nobody(store: Store) -> No
         await on.queue.set_properties(job_id, anyone, {"description": "", "priority": Priority.NORMAL})
         await on.queue.set_remote_name(job_id, 0, anyone, "http://origin/file-0")
         assert await on.queue.add_files(job_id, anyone, []) in ([], ())
-        assert (await on.queue.replace_remote_prefix(job_id, anyone, "ftp:", "http:", lambda _: None))[1] == 0
+        assert (await on.queue.replace_remote_prefix(job_id, anyone, "ftp:", "http:", as_it_is))[1] == 0
         assert await on.record(job_id) == before
 
 
@@ -152,7 +157,7 @@ async def test_every_change_has_one_event_and_raises_the_revision_by_one(store: 
         await on.queue.set_properties(job_id, anyone, {"description": "x", "priority": Priority.LOW})
         await on.queue.add_files(job_id, anyone, [a_file(), a_file()])
         await on.queue.set_remote_name(job_id, 1, anyone, "http://b/")
-        await on.queue.replace_remote_prefix(job_id, anyone, "http://origin/", "http://c/", lambda _: None)
+        await on.queue.replace_remote_prefix(job_id, anyone, "http://origin/", "http://c/", as_it_is)
         await on.queue.take_ownership(job_id, anyone, BEN)
         job = await on.job(job_id)
         assert job.revision == 6
@@ -230,9 +235,10 @@ async def test_a_new_owner_gets_no_secrets_of_the_old_one(store: Store) -> None:
 
 
 async def test_a_remote_prefix_is_replaced_where_it_is_one_or_nowhere(store: Store) -> None:
-    def refuse(remote_name: str) -> None:
+    def refuse(remote_name: str) -> tuple[str, Sequence[Credential]]:
         if remote_name.endswith("2"):
             raise RefusedError("E_INVALIDARG", "no")
+        return remote_name, [Credential("SERVER", "BASIC", "u", "p", "http://b:80")]
 
     async with staged(store) as on:
         job_id = await on.create(files=3, resume=False)
@@ -241,7 +247,7 @@ async def test_a_remote_prefix_is_replaced_where_it_is_one_or_nowhere(store: Sto
             await on.queue.replace_remote_prefix(job_id, anyone, "http://origin/", "http://b/", refuse)
         assert await on.record(job_id) == before
         await on.queue.set_remote_name(job_id, 1, anyone, "http://other/http://origin/")
-        _, changed = await on.queue.replace_remote_prefix(job_id, anyone, "http://origin/", "http://b/", lambda _: None)
+        _, changed = await on.queue.replace_remote_prefix(job_id, anyone, "http://origin/", "http://b/", as_it_is)
         names = [file.remote_name for file in await on.queue.read(lambda tx: tx.files(job_id))]
         assert changed == 2
         assert names == ["http://b/file-0", "http://other/http://origin/", "http://b/file-2"]

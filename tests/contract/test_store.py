@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockingError
 
+from daemon.keys import KeySeal
 from jobqueue.errors import StoreFailedError
 from jobqueue.job import Event, Job, Priority, State, Timers
 from jobqueue.store import Store, _connect, open_store
@@ -18,6 +19,7 @@ from tests.builders import TIMED_OUT, a_file, a_job
 from tests.stores import SqliteKind, StoreKind
 
 ALL = JobQuery()
+SEAL = KeySeal(bytes(32))
 EVERY_EVENT = EventQuery(after=0, limit=1000)
 
 
@@ -203,14 +205,14 @@ async def test_close_waits_for_the_changes_it_was_given(stores: StoreKind) -> No
 async def test_the_database_is_never_touched_on_the_event_loop(tmp_path: Path) -> None:
     """This also shows that the guard of tests/conftest.py is awake."""
     path = str(tmp_path / "queue.db")
-    await (await open_store(path)).close()
+    await (await open_store(path, SEAL)).close()
     with pytest.raises(BlockingError):
         _connect(path)
 
 
 async def test_the_database_is_private_and_of_a_known_schema(tmp_path: Path) -> None:
     path = tmp_path / "queue.db"
-    await (await open_store(str(path))).close()
+    await (await open_store(str(path), SEAL)).close()
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
@@ -234,4 +236,4 @@ async def test_what_cannot_be_opened_is_refused_with_its_path(tmp_path: Path, co
     else:
         path.write_bytes(content)
     with pytest.raises(StoreFailedError, match=str(path)):
-        await open_store(str(path))
+        await open_store(str(path), SEAL)

@@ -1,6 +1,5 @@
 """The local side of a transfer: the part file in a world where others may touch it."""
 
-import asyncio
 import errno
 import os
 import shutil
@@ -13,7 +12,7 @@ import pytest
 from tests.transfer_rig import Rig, part_of, whole
 from transfer.errors import LocalFileError
 from transfer.fake import FakeSource
-from transfer.partfile import discard, publish
+from transfer.publishing import discard, publish
 from transfer.request import Settings, Validators
 
 KNOWN = Validators('"v1"', None, 10)
@@ -106,28 +105,6 @@ async def test_a_directory_in_place_of_the_part_is_an_error(rig: Rig) -> None:
         await rig.fetch()
 
 
-async def test_a_full_disk_is_an_error_with_its_name_and_what_was_written_stays(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rig.hasten(chunk_size=4)
-    written = 0
-
-    async def write(self: object, data: memoryview) -> int:
-        nonlocal written
-        if written >= 4:
-            raise OSError(errno.ENOSPC, "full")
-        written += 4
-        return await asyncio.to_thread(rig.part.write_bytes, data)
-
-    monkeypatch.setattr("aiofiles.threadpool.binary.AsyncFileIO.write", write)
-    rig.play(whole([b"0123", b"4567", b"89"], 10))
-    with pytest.raises(LocalFileError) as caught:
-        await rig.fetch()
-    assert caught.value.errno == errno.ENOSPC
-    assert "(ENOSPC)" in str(caught.value)
-    assert rig.observer.synced_at == [4]
-
-
 async def test_a_failed_sync_is_an_error_and_nothing_is_reported_as_synced(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,12 +139,12 @@ def test_publishing_renames_dates_and_may_be_repeated(tmp_path: Path) -> None:
     target.write_bytes(b"old")
     inode = part.stat().st_ino
     for _ in range(2):
-        publish(str(part), str(target), 3, "Wed, 01 Jan 2025 00:00:00 GMT", inode)
+        publish(str(part), str(target), 3, last_modified="Wed, 01 Jan 2025 00:00:00 GMT", inode=inode)
         assert target.read_bytes() == b"new"
         assert target.stat().st_mtime == 1_735_689_600
         assert not part.exists()
     with pytest.raises(LocalFileError):
-        publish(str(part), str(target), 3, None, inode + 1)
+        publish(str(part), str(target), 3, inode=inode + 1)
 
 
 def test_publishing_refuses_what_somebody_changed(tmp_path: Path) -> None:
@@ -175,10 +152,10 @@ def test_publishing_refuses_what_somebody_changed(tmp_path: Path) -> None:
     part.write_bytes(b"new")
     for size, inode in ((4, None), (3, part.stat().st_ino + 1)):
         with pytest.raises(LocalFileError):
-            publish(str(part), str(target), size, None, inode)
+            publish(str(part), str(target), size, inode=inode)
     target.mkdir()
     with pytest.raises(LocalFileError) as caught:
-        publish(str(part), str(target), 3, "no date at all")
+        publish(str(part), str(target), 3, last_modified="no date at all")
     assert (caught.value.errno, caught.value.path) == (errno.EISDIR, str(target))
     assert part.exists()
 

@@ -1,58 +1,97 @@
+import base64
+from dataclasses import replace
+
 import pytest
 
 from transfer.errors import (
     BadReplyError,
+    GarbledReplyError,
     HttpStatusError,
     InvalidRangeError,
+    LoginPageError,
     RangeUnsupportedError,
 )
-from transfer.reply import Continue, Restart, judge, parse_retry_after
+from transfer.reply import Complete, Continue, Fresh, Restart, Verdict, judge, parse_retry_after
 from transfer.request import Validators
 from transfer.segments import Span
 from transfer.source import Ask, Head
 
 URL = "http://origin/file"
-KNOWN = Validators('"v1"', "Wed, 01 Jan 2025 00:00:00 GMT", 1000)
-DATED = Validators(None, KNOWN.last_modified, 1000)
+LONG_AGO = "Wed, 01 Jan 2025 00:00:00 GMT"
+NOW = 1_767_225_600.0
+KNOWN = Validators('"v1"', LONG_AGO, 1000)
+DATED = Validators(None, LONG_AGO, 1000)
+UNDATED = Validators('"v1"', None, 1000)
+ALL_OF_IT = Complete(Validators('"v1"', None, 400))
+BY_SIZE = Validators(size=1000)
 START = Ask(URL)
 RESUME = Ask(URL, span=Span(400), validators=KNOWN)
 RESUME_BY_DATE = Ask(URL, span=Span(400), validators=DATED)
+RESUME_BY_SIZE = Ask(URL, span=Span(400), validators=BY_SIZE)
+RESUME_OF_UNKNOWN_SIZE = Ask(URL, span=Span(400), validators=Validators('"v1"'))
+RESUME_OF_IMAGE = Ask(URL, span=Span(400), validators=replace(KNOWN, media_type="application/x-iso"))
 PIECE = Ask(URL, span=Span(400, 500), is_piece=True)
 LATER_PIECE = Ask(URL, span=Span(400, 500), is_piece=True, validators=KNOWN)
-PROVEN = {"ETag": '"v1"', "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"}
+PROVEN = {"ETag": '"v1"', "Last-Modified": LONG_AGO}
 REST = PROVEN | {"Content-Range": "bytes 400-999/1000"}
+OTHER_SUM = base64.b64encode(bytes(32)).decode()
+RESUME_OF_PROMISED = Ask(URL, span=Span(400), validators=Validators(size=1000, digest=(("sha256", "11" * 32),)))
 
 
-def head(status: int, fields: dict[str, str]) -> Head:
-    return Head(URL, status, tuple(fields.items()))
+def head(status: int, fields: dict[str, str] | list[tuple[str, str]]) -> Head:
+    pairs = fields.items() if isinstance(fields, dict) else fields
+    return Head(URL, status, tuple(pairs), received=NOW)
 
 
-CONTINUES = [
-    (START, 200, {"Content-Length": "1000"} | PROVEN, Continue(0, 1000, KNOWN)),
-    (START, 200, {}, Continue(0, None, Validators())),
-    (START, 200, {"Content-Length": "5", "Transfer-Encoding": "chunked"}, Continue(0, None, Validators())),
-    (START, 200, {"Content-Encoding": "identity"}, Continue(0, None, Validators())),
-    (RESUME, 206, REST, Continue(400, 600, KNOWN)),
-    (RESUME, 206, REST | {"Content-Length": "600"}, Continue(400, 600, KNOWN)),
-    (RESUME, 206, REST | {"Content-Range": "BYTES 400-449/1000"}, Continue(400, 50, KNOWN)),
+CONTINUES: list[tuple[Ask, int, dict[str, str], Verdict]] = [
+    (START, 200, {"Content-Length": "1000"} | PROVEN, Fresh(1000, KNOWN)),
+    (START, 200, {"Content-Length": "0"}, Fresh(0, Validators(size=0))),
+    (START, 200, {"Content-Length": "9999999999999"}, Fresh(9999999999999, Validators(size=9999999999999))),
+    (START, 200, {"Content-Length": "5, 5"}, Fresh(5, Validators(size=5))),
+    (START, 200, {}, Fresh(None, Validators())),
+    (START, 200, {"Content-Length": "5", "Transfer-Encoding": "chunked"}, Fresh(5, Validators(size=5))),
+    (START, 200, {"Content-Encoding": "identity"}, Fresh(None, Validators())),
+    (START, 200, {"Content-Type": "Text/HTML; charset=x"}, Fresh(None, Validators(media_type="text/html"))),
+    (RESUME, 206, REST, Continue(600, KNOWN)),
+    (RESUME, 206, REST | {"Content-Length": "600"}, Continue(600, KNOWN)),
+    (RESUME, 206, REST | {"Content-Range": "BYTES 400-449/1000"}, Continue(50, KNOWN)),
     (
         RESUME,
         206,
         {"ETag": '"v1"', "Content-Range": REST["Content-Range"]},
-        Continue(400, 600, Validators('"v1"', None, 1000)),
+        Continue(600, Validators('"v1"', None, 1000)),
     ),
-    (RESUME_BY_DATE, 206, REST, Continue(400, 600, KNOWN)),
-    (RESUME, 200, {"ETag": '"v2"', "Content-Length": "7"}, Continue(0, 7, Validators('"v2"', None, 7))),
-    (PIECE, 206, {"Content-Range": "bytes 400-499/1000"}, Continue(400, 100, Validators(size=1000))),
-    (PIECE, 206, {"Content-Range": "bytes 400-499/*"}, Continue(400, 100, Validators())),
-    (PIECE, 206, {"Content-Range": "bytes 400-400/1000"}, Continue(400, 1, Validators(size=1000))),
-    (Ask(URL, span=Span(0), is_piece=True), 200, {}, Continue(0, None, Validators())),
-    (Ask(URL, span=Span(0, 9), is_piece=True), 200, {"Content-Length": "9"}, Continue(0, 9, Validators(size=9))),
+    (RESUME_BY_DATE, 206, REST, Continue(600, KNOWN)),
+    (RESUME_BY_SIZE, 206, REST, Continue(600, KNOWN)),
+    (RESUME_BY_SIZE, 206, {"Content-Range": "bytes 400-999/1000"}, Continue(600, BY_SIZE)),
+    (RESUME, 200, {"ETag": '"v2"', "Content-Length": "7"}, Fresh(7, Validators('"v2"', None, 7))),
+    (RESUME, 200, PROVEN | {"Content-Length": "1000"}, Continue(1000, KNOWN, skip=400)),
+    (RESUME_BY_DATE, 200, {"Last-Modified": LONG_AGO, "Content-Length": "1000"}, Continue(1000, DATED, skip=400)),
+    (RESUME_BY_SIZE, 200, {"Content-Length": "1000"}, Fresh(1000, BY_SIZE)),
+    (RESUME, 200, {"Content-Length": "1000"}, Fresh(1000, BY_SIZE)),
+    (RESUME_OF_IMAGE, 200, {"Content-Type": "text/plain"}, Fresh(None, Validators(media_type="text/plain"))),
+    (
+        RESUME_OF_IMAGE,
+        200,
+        PROVEN | {"Content-Type": "text/html", "Content-Length": "1000"},
+        Continue(1000, replace(KNOWN, media_type="text/html"), skip=400),
+    ),
+    (PIECE, 206, {"Content-Range": "bytes 400-499/1000"}, Continue(100, Validators(size=1000))),
+    (PIECE, 206, {"Content-Range": "bytes 400-499/*"}, Continue(100, Validators())),
+    (PIECE, 206, {"Content-Range": "bytes 400-400/1000"}, Continue(1, Validators(size=1000))),
+    (Ask(URL, span=Span(0), is_piece=True), 200, {}, Continue(None, Validators())),
+    (Ask(URL, span=Span(0, 9), is_piece=True), 200, {"Content-Length": "9"}, Continue(9, Validators(size=9))),
+    (
+        RESUME_OF_UNKNOWN_SIZE,
+        416,
+        {"Content-Range": "bytes */400", "ETag": '"v1"'},
+        Complete(Validators('"v1"', None, 400)),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("ask", "status", "fields", "verdict"), CONTINUES)
-def test_a_reply_that_fits_is_continued_with(ask: Ask, status: int, fields: dict[str, str], verdict: Continue) -> None:
+def test_a_reply_that_fits_is_continued_with(ask: Ask, status: int, fields: dict[str, str], verdict: Verdict) -> None:
     assert judge(ask, head(status, fields)) == verdict
 
 
@@ -76,6 +115,13 @@ RESTARTS = [
     (RESUME_BY_DATE, 206, {"Content-Range": REST["Content-Range"]}),
     (RESUME_BY_DATE, 206, {"Content-Range": REST["Content-Range"], "ETag": '"v1"'}),
     (RESUME, 416, {"Content-Range": "bytes */300"}),
+    (RESUME, 416, {"Content-Range": "bytes */400", "ETag": '"v1"'}),
+    (RESUME_OF_UNKNOWN_SIZE, 416, {"Content-Range": "bytes */400", "ETag": '"v2"'}),
+    (RESUME_OF_UNKNOWN_SIZE, 416, {"Content-Range": "bytes */400"}),
+    (RESUME_OF_UNKNOWN_SIZE, 416, {"Content-Range": "bytes */401", "ETag": '"v1"'}),
+    (RESUME_BY_SIZE, 206, {"Content-Range": "bytes 400-999/1001"}),
+    (RESUME_BY_SIZE, 206, {"Content-Range": "bytes 400-999/*"}),
+    (RESUME_OF_PROMISED, 206, {"Content-Range": "bytes 400-999/1000", "Repr-Digest": f"sha-256=:{OTHER_SUM}:"}),
     (RESUME, 416, {}),
     (RESUME, 412, {}),
     (LATER_PIECE, 200, {"Content-Length": "1000", "ETag": '"v2"'}),
@@ -94,6 +140,15 @@ REFUSED: list[tuple[Ask, int, dict[str, str], type[Exception]]] = [
     (START, 205, {}, BadReplyError),
     (RESUME, 304, {}, BadReplyError),
     (START, 200, {"Content-Encoding": "gzip"}, BadReplyError),
+    (START, 200, {"Content-Length": "-5"}, GarbledReplyError),
+    (START, 200, {"Content-Length": "5, 6"}, GarbledReplyError),
+    (START, 200, {"Content-Length": "5 bytes"}, GarbledReplyError),
+    (START, 200, {"Content-Length": "9" * 30}, GarbledReplyError),
+    (RESUME_OF_IMAGE, 200, {"Content-Type": "text/html", "Content-Length": "77"}, LoginPageError),
+    (replace(RESUME_OF_IMAGE, span=None), 200, {"Content-Type": "text/html; charset=utf-8"}, LoginPageError),
+    (START, 226, {}, HttpStatusError),
+    (START, 101, {}, HttpStatusError),
+    (START, 302, {}, HttpStatusError),
     (RESUME, 206, REST | {"Content-Encoding": "br"}, BadReplyError),
     (START, 404, {}, HttpStatusError),
     (START, 412, {}, HttpStatusError),
@@ -146,3 +201,30 @@ def test_a_status_error_carries_status_and_wait_but_no_secret_of_the_address() -
 def test_the_header_block_keeps_everything_but_cookies() -> None:
     kept = Head(URL, 200, (("ETag", '"v1"'), ("Set-Cookie", "session=secret")), "OK").block
     assert kept == 'HTTP/1.1 200 OK\r\nETag: "v1"\r\n'
+
+
+def test_two_different_lengths_are_a_contradiction_in_separate_fields_too() -> None:
+    with pytest.raises(GarbledReplyError):
+        judge(START, head(200, [("Content-Length", "5"), ("content-length", "6")]))
+    assert judge(START, head(200, [("Content-Length", "5"), ("content-length", "5")])) == Fresh(5, Validators(size=5))
+
+
+@pytest.mark.parametrize(
+    ("last_modified", "date", "is_weak"),
+    [
+        ("Wed, 01 Jan 2025 00:00:00 GMT", "Wed, 01 Jan 2025 00:00:01 GMT", False),
+        ("Wed, 01 Jan 2025 00:00:00 GMT", "Wed, 01 Jan 2025 00:00:00 GMT", True),
+        ("Wed, 01 Jan 2025 00:00:05 GMT", "Wed, 01 Jan 2025 00:00:00 GMT", True),
+        ("yesterday", "Wed, 01 Jan 2025 00:00:00 GMT", True),
+        ("Wed, 01 Jan 2025 00:00:00 GMT", None, False),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", None, True),
+    ],
+)
+def test_a_date_of_the_same_second_as_the_reply_proves_nothing(
+    last_modified: str, date: str | None, is_weak: bool
+) -> None:
+    fields = {"Last-Modified": last_modified} | ({"Date": date} if date else {})
+    verdict = judge(START, head(200, fields))
+    assert isinstance(verdict, Fresh)
+    assert verdict.validators.is_date_weak is is_weak
+    assert verdict.validators.strong == (None if is_weak else last_modified)

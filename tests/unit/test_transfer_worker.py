@@ -34,7 +34,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 async def test_a_whole_file_is_written_recorded_and_synced(rig: Rig) -> None:
     source = rig.play(whole([b"01234", b"56789"], 10))
-    assert await rig.fetch() == Result(10)
+    assert (await rig.fetch()).size == 10
     assert rig.data() == b"0123456789"
     assert rig.observer.started_at == [0]
     assert rig.observer.synced_at == [10]
@@ -61,13 +61,13 @@ async def test_a_trusted_length_continues_after_the_last_byte_and_syncs_it_befor
 
 async def test_a_complete_part_needs_no_request(rig: Rig) -> None:
     source = rig.play()
-    assert await rig.fetch(part=rig.hold_part(b"0123456789"), validators=KNOWN) == Result(10)
+    assert (await rig.fetch(part=rig.hold_part(b"0123456789"), validators=KNOWN)).size == 10
     assert source.asks == []
 
 
 async def test_an_empty_file_of_known_size_needs_no_request_when_its_part_exists(rig: Rig) -> None:
     rig.play()
-    assert await rig.fetch(part=rig.hold_part(b""), validators=Validators(size=0)) == Result(0)
+    assert (await rig.fetch(part=rig.hold_part(b""), validators=Validators(size=0))).size == 0
 
 
 @pytest.mark.parametrize("options", [{"is_resumable": False, "validators": KNOWN}, {"validators": Validators(size=10)}])
@@ -80,7 +80,7 @@ async def test_what_cannot_be_resumed_starts_from_zero(rig: Rig, options: dict[s
 
 async def test_a_whole_file_in_answer_to_a_resume_replaces_everything(rig: Rig) -> None:
     rig.play(whole([b"abc"], 3, '"v2"'))
-    assert await rig.fetch(part=rig.hold_part(b"0123"), validators=KNOWN) == Result(3)
+    assert (await rig.fetch(part=rig.hold_part(b"0123"), validators=KNOWN)).size == 3
     assert rig.data() == b"abc"
     assert rig.observer.started_at == [0]
     assert rig.observer.remote is not None
@@ -260,23 +260,23 @@ async def test_digests_are_checked_and_may_be_written_in_capitals(rig: Rig) -> N
     data = b"0123456789"
     digest = {"sha256": hashlib.sha256(data).hexdigest().upper(), "shake_128": hashlib.shake_128(data).hexdigest(20)}
     rig.play(whole([data], 10))
-    assert await rig.fetch(digest=digest) == Result(10)
+    assert (await rig.fetch(digest=digest)).size == 10
 
 
 async def test_a_digest_covers_the_bytes_that_were_there_before(rig: Rig) -> None:
     rig.play(part_of([b"456789"], 4, 10, 10))
     digest = {"md5": hashlib.md5(b"0123456789").hexdigest()}
-    assert await rig.fetch(part=rig.hold_part(b"0123"), validators=KNOWN, digest=digest) == Result(10)
+    assert (await rig.fetch(part=rig.hold_part(b"0123"), validators=KNOWN, digest=digest)).size == 10
 
 
 async def test_a_digest_is_that_of_the_version_that_is_kept(rig: Rig) -> None:
     rig.play(whole([b"abcdefghij"], 10, '"v2"'))
     digest = {"md5": hashlib.md5(b"abcdefghij").hexdigest()}
-    assert await rig.fetch(part=rig.hold_part(b"0123"), validators=KNOWN, digest=digest) == Result(10)
+    assert (await rig.fetch(part=rig.hold_part(b"0123"), validators=KNOWN, digest=digest)).size == 10
 
 
-async def test_a_wrong_digest_leaves_no_byte_behind(rig: Rig) -> None:
-    rig.play(whole([b"0123456789"], 10))
+async def test_a_wrong_digest_is_fetched_once_more_and_then_leaves_no_byte_behind(rig: Rig) -> None:
+    rig.play(whole([b"0123456789"], 10), whole([b"0123456789"], 10))
     with pytest.raises(DigestMismatchError) as caught:
         await rig.fetch(digest={"sha256": "00" * 32})
     assert caught.value.moved
@@ -285,7 +285,7 @@ async def test_a_wrong_digest_leaves_no_byte_behind(rig: Rig) -> None:
 
 
 async def test_sizes_are_checked_at_the_head(rig: Rig) -> None:
-    rig.play(whole([b"0123456789"], 10), whole([b"0123456789"], 10))
+    rig.play(*[whole([b"0123456789"], 10)] * 3)
     with pytest.raises(UnexpectedSizeError):
         await rig.fetch(expected_size=11)
     with pytest.raises(TooLargeError):
@@ -294,7 +294,7 @@ async def test_sizes_are_checked_at_the_head(rig: Rig) -> None:
 
 
 async def test_sizes_are_checked_when_the_head_does_not_tell(rig: Rig) -> None:
-    rig.play(whole([b"01234", b"56789"], None), whole([b"01234", b"56789"], None))
+    rig.play(*[whole([b"01234", b"56789"], None)] * 3)
     with pytest.raises(TooLargeError):
         await rig.fetch(maximum_size=9)
     assert rig.data() == b"01234"
@@ -304,7 +304,7 @@ async def test_sizes_are_checked_when_the_head_does_not_tell(rig: Rig) -> None:
 
 async def test_a_body_of_unknown_length_is_complete_when_it_ends(rig: Rig) -> None:
     rig.play(whole([b"01234"], None))
-    assert await rig.fetch() == Result(5)
+    assert (await rig.fetch()).size == 5
 
 
 async def test_more_than_promised_is_refused_and_less_is_a_lost_connection(rig: Rig) -> None:
@@ -312,13 +312,13 @@ async def test_more_than_promised_is_refused_and_less_is_a_lost_connection(rig: 
     with pytest.raises(BadReplyError):
         await rig.fetch()
     source = rig.play(whole([b"0123"], 10), part_of([b"456789"], 4, 10, 10))
-    assert await rig.fetch() == Result(10)
+    assert (await rig.fetch()).size == 10
     assert len(source.asks) == 2
 
 
 async def test_ranges_are_fetched_in_order_and_concatenated(rig: Rig) -> None:
     source = rig.play(part_of([b"78"], 7, 9, 10), part_of([b"123"], 1, 4, 10), part_of([b"9"], 9, 10, 10))
-    assert await rig.fetch(ranges=(ByteRange(7, 2), ByteRange(1, 3), ByteRange(9))) == Result(6)
+    assert (await rig.fetch(ranges=(ByteRange(7, 2), ByteRange(1, 3), ByteRange(9)))).size == 6
     assert rig.data() == b"781239"
     assert [ask.span for ask in source.asks] == [Span(7, 9), Span(1, 4), Span(9, 10)]
     assert rig.observer.started_at == [0]

@@ -1,0 +1,154 @@
+"""Secrets of a job over both stores, and what of them is in the database."""
+
+import json
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.keys import KeySeal
+from jobqueue.errors import InvalidStateError, RefusedError
+from jobqueue.job import Owner, Properties
+from jobqueue.records import Records
+from jobqueue.secrets import ClientCertificate, Credential, JobSecrets
+from jobqueue.store import Store, open_store
+from jobqueue.vault import Vault
+from tests.builders import BEN, a_file, a_job
+from tests.queue_stage import Stage, anyone, staged
+
+pytestmark = pytest.mark.looptime
+SERVER = Credential("SERVER", "BASIC", "anna", "pass-1")
+PROXY = Credential("PROXY", "DIGEST", "anna", "pass-2")
+OF_URL = Credential("SERVER", "BASIC", "url-user", "pass-3", "http://origin:80")
+CERTIFICATE = ClientCertificate("chain", "key")
+RECORDS = Records(KeySeal(bytes(32)))
+
+
+async def held(on: Stage, job_id: str) -> JobSecrets:
+    return await Vault(on.queue).read(job_id)
+
+
+async def test_credentials_are_kept_one_for_each_target_and_scheme(store: Store) -> None:
+    async with staged(store) as on:
+        job_id, vault = await on.create(resume=False), Vault(on.queue)
+        await vault.put_credential(job_id, anyone, SERVER)
+        await vault.put_credential(job_id, anyone, PROXY)
+        await vault.put_credential(job_id, anyone, replace(SERVER, password="newer"))
+        assert (await held(on, job_id)).credentials == (replace(SERVER, password="newer"), PROXY)
+        await vault.remove_credential(job_id, anyone, "SERVER", "BASIC")
+        assert (await held(on, job_id)).credentials == (PROXY,)
+        with pytest.raises(RefusedError) as caught:
+            await vault.remove_credential(job_id, anyone, "SERVER", "BASIC")
+        assert caught.value.code == "CREDENTIALS_NOT_FOUND"
+
+
+async def test_a_secret_is_a_change_of_the_job_that_tells_no_value(store: Store) -> None:
+    async with staged(store) as on:
+        job_id, vault = await on.create(resume=False), Vault(on.queue)
+        await vault.put_credential(job_id, anyone, SERVER)
+        await vault.put_certificate(job_id, anyone, CERTIFICATE, {"subject": "CN=anna"})
+        job = await on.job(job_id)
+        assert job.revision == 3
+        assert job.properties.client_certificate == {"subject": "CN=anna"}
+        events = await on.events(job_id)
+        assert [event.type for event in events] == ["JOB_CREATED", "JOB_MODIFIED", "JOB_MODIFIED"]
+        assert all("pass" not in repr(event) for event in events)
+        assert "pass" not in repr(await held(on, job_id))
+
+
+@pytest.mark.parametrize("end", ["cancel", "take"])
+async def test_secrets_go_with_the_owner_and_with_the_job(store: Store, end: str) -> None:
+    async with staged(store) as on:
+        job_id, vault = await on.create(resume=False), Vault(on.queue)
+        await vault.put_credential(job_id, anyone, SERVER)
+        await vault.put_certificate(job_id, anyone, CERTIFICATE, {"subject": "CN=anna"})
+        if end == "take":
+            await on.queue.take_ownership(job_id, anyone, BEN)
+            assert (await on.job(job_id)).properties.client_certificate is None
+        else:
+            await on.scheduler.finisher.cancel(job_id, anyone)
+            with pytest.raises(InvalidStateError):
+                await vault.put_credential(job_id, anyone, SERVER)
+        assert await held(on, job_id) == JobSecrets()
+
+
+async def test_one_server_has_one_user_in_a_job_but_a_new_url_may_bring_another(store: Store) -> None:
+    async with staged(store) as on:
+        job_id = await on.create(resume=False)
+        await on.queue.add_files(job_id, anyone, [a_file()], [OF_URL])
+        await on.queue.add_files(job_id, anyone, [a_file()], [OF_URL])
+        other = replace(OF_URL, password="other")
+        with pytest.raises(RefusedError):
+            await on.queue.add_files(job_id, anyone, [a_file()], [other])
+        assert (await on.job(job_id)).totals.files == 3
+        assert (await held(on, job_id)).credentials == (OF_URL,)
+        await on.queue.set_remote_name(job_id, 0, anyone, "http://origin/new", [other])
+        assert (await held(on, job_id)).credentials == (other,)
+
+
+async def test_a_refused_call_leaves_no_secret_behind(store: Store) -> None:
+    def nobody(_: object) -> None:
+        raise RefusedError("E_ACCESSDENIED", "no")
+
+    async with staged(store) as on:
+        job_id = await on.create(resume=False)
+        with pytest.raises(RefusedError):
+            await Vault(on.queue).put_credential(job_id, nobody, SERVER)
+        assert not await held(on, job_id)
+
+
+def test_what_may_be_secret_is_sealed_in_a_row_and_reads_back() -> None:
+    properties = Properties(display_name="a", custom_headers="Authorization: planted\r\n")
+    job = replace(a_job(), properties=properties)
+    file = replace(a_file(), remote_name="http://a/b?sig=planted", mirrors=("http://c/d?sig=planted", "http://e/"))
+    file = replace(file, fetched_from=file.remote_name)
+    secrets = JobSecrets((replace(SERVER, password="planted"),), replace(CERTIFICATE, private_key="planted"))
+    texts = RECORDS.job_to_text(job), RECORDS.file_to_text(file), RECORDS.secrets_to_text(secrets)
+    assert "planted" not in "".join(texts)
+    assert RECORDS.job_from_text(texts[0], job.row) == job
+    assert RECORDS.file_from_text(texts[1]) == file
+    assert RECORDS.secrets_from_text(texts[2]) == secrets
+
+
+def test_with_another_key_everything_but_the_secrets_reads() -> None:
+    stranger = Records(KeySeal(bytes(31) + b"\1"))
+    properties = Properties(display_name="a", custom_headers="Authorization: planted\r\n")
+    job = replace(a_job(), properties=properties)
+    file = replace(a_file(), remote_name="http://a/b?sig=planted")
+    read = stranger.job_from_text(RECORDS.job_to_text(job), job.row)
+    assert read == replace(job, properties=replace(properties, custom_headers=None))
+    assert stranger.file_from_text(RECORDS.file_to_text(file)) == replace(file, remote_name="http://a/b")
+    assert stranger.secrets_from_text(RECORDS.secrets_to_text(JobSecrets((SERVER,)))) == JobSecrets()
+
+
+def test_a_row_from_before_there_were_seals_reads() -> None:
+    properties = Properties(display_name="a", custom_headers="X: y\r\n")
+    job = replace(a_job(), properties=properties)
+    data = json.loads(RECORDS.job_to_text(job))
+    data["properties"]["custom_headers"] = "X: y\r\n"
+    del data["properties"]["client_certificate"]
+    assert RECORDS.job_from_text(json.dumps(data), job.row) == job
+    data = json.loads(RECORDS.file_to_text(a_file()))
+    data["remote_name"] = "http://a/b?c=d"
+    for name in ("fetched_from", "resume_unvalidated", "mtime", "served_digest", "is_date_weak", "media_type"):
+        del data[name]
+    assert RECORDS.file_from_text(json.dumps(data)) == replace(a_file(), remote_name="http://a/b?c=d")
+
+
+async def test_a_database_from_before_there_were_secrets_is_brought_up(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    store = await open_store(str(path), KeySeal(bytes(32)))
+    await store.close()
+    with sqlite3.connect(path) as old:
+        old.execute("DROP TABLE secrets")
+        old.execute("PRAGMA user_version = 1")
+    old.close()
+    store = await open_store(str(path), KeySeal(bytes(32)))
+    job = replace(a_job(), owner=Owner(1, 1, "anna"))
+    await store.write(lambda tx: tx.insert_job(job, None))
+    await store.write(lambda tx: tx.put_secrets(job.id, JobSecrets((SERVER,))))
+    assert (await store.read(lambda tx: tx.secrets(job.id))).credentials == (SERVER,)
+    await store.write(lambda tx: tx.delete_job(job.id))
+    assert not await store.read(lambda tx: tx.secrets(job.id))
+    await store.close()

@@ -1,0 +1,123 @@
+"""What arrives on one connection, before aiohttp's parser sees it: reply after reply, each to its promised end.
+
+The parser takes bytes after a body for the next reply and then loses the reply they came with, refuses a length that is
+merely repeated or stands beside chunks, takes a reset for the end of a body without a length, and never wakes the reader
+of a body that stops being HTTP. Refuses to interpret a body; a head it does not understand it leaves to the parser.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from transfer.head import LARGEST
+from transfer.tls import Stream
+
+_BLANK = re.compile(rb"\r?\n\r?\n")
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r\n]")
+_LENGTH = re.compile(rb"^content-length:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE)
+_CODED = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """A head as the parser is to see it, and what follows it.
+
+    `length`: bytes of the body, None = until it ends by itself. `hidden`: the Content-Length it does not see, because
+    chunks say where the body ends (RFC 9112 §6.3).
+    """
+
+    head: bytes
+    length: int | None = None
+    hidden: str | None = None
+
+
+def framing(head: bytes, method: str) -> Framing:
+    """Of a complete head other than 1xx. Contradictions stay in it for the parser to refuse."""
+    status = _STATUS.match(head)
+    texts = {text.strip() for values in _LENGTH.findall(head) for text in values.split(b",")}
+    text = next(iter(texts)) if len(texts) == 1 else b""
+    if method == "HEAD" or (status and status[1] in {b"204", b"304"}):
+        return Framing(head, 0)
+    if not text.isdigit():
+        return Framing(head)
+    if _CODED.search(head):
+        return Framing(_LENGTH.sub(b"", head), hidden=text.decode())
+    first = _LENGTH.search(head)
+    assert first is not None
+    single = head[: first.start()] + b"Content-Length: " + text + b"\r\n" + _LENGTH.sub(b"", head[first.end() :])
+    return Framing(single, int(text))
+
+
+class Line(asyncio.Protocol):
+    """Between a connection's transport and `inner`, aiohttp's protocol, from the first request on."""
+
+    def __init__(self, inner: asyncio.Protocol, transport: asyncio.Transport) -> None:
+        self.framing = Framing(b"")
+        self._inner = inner
+        self._transport = transport
+        self._on_lost: Callable[[], None] | None = None
+        self._method = ""
+        self._head: bytearray | None = None
+        self._left: int | None = None
+        self._is_lost = False
+        self._reason: Exception | None = None
+
+    def expect(self, method: str) -> None:
+        """The next bytes are the reply to a request by `method`."""
+        self._method, self._head, self._left, self._on_lost = method, bytearray(), None, None
+
+    def tell(self, on_lost: Callable[[], None]) -> None:
+        """Call this when the connection is gone, unless another reply is expected by then."""
+        self._on_lost = on_lost
+        if self._is_lost:
+            on_lost()
+
+    @property
+    def is_cut(self) -> bool:
+        """After the end of a body that ends with its connection: it was not the server that ended it."""
+        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        if isinstance(tls, Stream):
+            return not tls.is_ended  # RFC 9112 §9.8
+        return not self._is_lost or self._reason is not None
+
+    def data_received(self, data: bytes) -> None:
+        if self._head is not None:
+            self._head += data
+            for piece in self._heads(self._head):
+                self._inner.data_received(piece)
+            return
+        self._pass(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost, self._reason = True, exc
+        if self._head:
+            self._inner.data_received(bytes(self._head))
+        self._inner.connection_lost(exc)
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def _heads(self, seen: bytearray) -> Iterator[bytes]:
+        ...
+
+    def _pass(self, data: bytes) -> None:
+        """Bytes of a body. More of them than promised belong to nothing, and neither does the connection then."""
+        if self._left is None:
+            self._inner.data_received(data)
+            return
+        mine = data[: self._left]
+        self._left -= len(mine)
+        if mine:
+            self._inner.data_received(mine)
+        if len(mine) < len(data):
+            self._transport.close()
