@@ -27,6 +27,7 @@ from daemon.identity import Executors
 from daemon.keys import KeySeal, load_key
 from daemon.logs import configure
 from jobqueue.edit import Limits
+from jobqueue.lost import give_up_lost_secrets
 from jobqueue.memory import MemoryStore
 from jobqueue.order import Slots
 from jobqueue.queue import JobQueue
@@ -57,7 +58,10 @@ class Options:
 
 
 async def serve(config: Config, options: Options) -> None:
-    """Run the service until SIGTERM or SIGINT. Raises sockets.ClaimError, StoreFailedError when it cannot start."""
+    """Run the service until SIGTERM or SIGINT.
+
+    Raises sockets.ClaimError, ConfigError (of the key file), StoreFailedError when it cannot start.
+    """
     _raise_file_limit()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -114,6 +118,7 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
     try:
         saved = await store.read(lambda tx: tx.meta("clock"))
         queue = JobQueue(store, ServiceClock(float(saved or 0.0)), policy(config), limits(config))
+        await give_up_lost_secrets(queue)
         reports = Reports(queue)
         connections = config.transfer.connections_per_job
         boot = await asyncio.to_thread(_boot_id)

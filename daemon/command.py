@@ -49,7 +49,7 @@ def _serve(config: Config, arguments: argparse.Namespace, read: Callable[[], Con
     code = 0
     try:
         asyncio.run(serve(config, options))
-    except* (sockets.ClaimError, JobQueueError) as errors:
+    except* (ConfigError, sockets.ClaimError, JobQueueError) as errors:
         for error in errors.exceptions:
             print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
         code = 1

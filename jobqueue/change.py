@@ -67,6 +67,7 @@ class Change:
         self.is_scheduling = self.is_scheduling or bool({old.state, new.state} & SCHEDULED)
         if new.state.is_final:
             self.tx.put_secrets(new.id, JobSecrets())
+            new = replace(new, properties=replace(new.properties, client_certificate=None))
         self.keep(new)
         return new
 

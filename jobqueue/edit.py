@@ -55,16 +55,23 @@ def set_properties(job: Job, values: Mapping[str, object]) -> Job:
             field="custom_headers_write_only",
         )
     wanted = replace(current, **values)  # type: ignore[arg-type]  # names and types were checked at the wire
-    if wanted.http_method != "GET":
+    pinned = _pinned(wanted)
+    if pinned is not None:
         if values.get("priority", Priority.FOREGROUND) is not Priority.FOREGROUND:
-            raise RefusedError(
-                "BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD",
-                f"cannot set priority: a job with method {wanted.http_method} runs at FOREGROUND",
-                field="priority",
-            )
+            code, why = pinned
+            raise RefusedError(code, f"cannot set priority: a job with {why} runs at FOREGROUND", field="priority")
         wanted = replace(wanted, priority=Priority.FOREGROUND)
     check_properties(wanted)
     return replace(job, properties=wanted)
+
+
+def _pinned(properties: Properties) -> tuple[str, str] | None:
+    """Why the job runs at FOREGROUND only (§5.5, §5.6): the code of a refusal, and the reason; None = it need not."""
+    if properties.http_method != "GET":
+        return "BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD", f"method {properties.http_method}"
+    if properties.dynamic_content:
+        return "BG_E_UNSUPPORTED_JOB_CONFIGURATION", "dynamic_content"
+    return None
 
 
 def check_properties(properties: Properties) -> None:
@@ -95,6 +102,12 @@ def _check_proxy(properties: Properties) -> None:
         ("proxy.list", "BG_E_PROXY_LIST_TOO_LARGE", properties.proxy_list),
         ("proxy.bypass", "BG_E_PROXY_BYPASS_LIST_TOO_LARGE", properties.proxy_bypass),
     ):
+        if "@" in (value or ""):
+            raise RefusedError(
+                "E_INVALIDARG",
+                f"cannot set {field} with a user name or password in it: they are the job's credentials/proxy",
+                field=field,
+            )
         if value is not None and not is_override:
             raise RefusedError("E_INVALIDARG", f"cannot set {field}: only usage OVERRIDE takes it", field=field)
         if value is not None and len(value) > MAX_PROXY:

@@ -156,6 +156,9 @@ class MemoryTransaction:
     def put_secrets(self, job_id: str, secrets: JobSecrets) -> None:
         self._set(self._secrets, job_id, secrets)
 
+    def jobs_with_lost_secrets(self) -> Sequence[str]:
+        return ()
+
     def append_event(self, event: Event) -> int:
         seq = self._count("seq")
         self._events.append(replace(event, seq=seq, data=dict(event.data)))

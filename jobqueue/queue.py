@@ -189,7 +189,8 @@ class JobQueue:
             old = change.tx.file(job_id, index)
             new = old.moved(remote_name)
             change.put_credentials(job, credentials)
-            change.save(job, change.put_file(job, old, new), by_owner=True, has_new_files=new != old)
+            has_news = new != old or bool(credentials)
+            change.save(job, change.put_file(job, old, new), by_owner=True, has_new_files=has_news)
             return new
 
         return await self.change(work)

@@ -1,10 +1,12 @@
 """Job, File and JobSecrets to and from the text a row keeps. A field a record gained later reads as its default.
 
-What may hold a secret is sealed: custom headers, credentials, and the query of every URL (it may be a signed one). A
-value sealed with a key that is lost reads as if it were not there, a URL as what is before its query.
+What may hold a secret is sealed: custom headers, credentials, the query of every URL (it may be a signed one), a
+server's headers with such a URL in them. A value sealed with a key that is lost reads as if it were not there, a URL as
+what is before its query (jobqueue/lost.py sees to it that nothing is fetched with that).
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -17,13 +19,13 @@ class Records:
     """The translation, with the seal of one store."""
 
     def __init__(self, seal: Seal) -> None:
-        self._seal = seal
+        self.seal = seal
 
     def job_to_text(self, job: Job) -> str:
         """The whole record; `row` is the store's to give and ignored when read."""
         data = asdict(job)
         if job.properties.custom_headers is not None:
-            data["properties"]["custom_headers"] = {"sealed": self._seal.seal(job.properties.custom_headers)}
+            data["properties"]["custom_headers"] = {"sealed": self.seal.seal(job.properties.custom_headers)}
         if job.error is not None and job.error.remote_name is not None:
             data["error"]["remote_name"] = self._hidden(job.error.remote_name)
         return _dumped(data)
@@ -51,22 +53,26 @@ class Records:
 
     def file_to_text(self, file: File) -> str:
         """The whole record."""
-        return _dumped(_in_urls(asdict(file), self._hidden))
+        data = _in_urls(asdict(file), self._hidden)
+        if "?" in (file.response_headers or ""):
+            data["response_headers"] = {"sealed": self.seal.seal(file.response_headers or "")}
+        return _dumped(data)
 
     def file_from_text(self, text: str) -> File:
         """The inverse of file_to_text."""
         data = _in_urls(json.loads(text), self._shown)
+        data["response_headers"] = self._shown(data["response_headers"])
         data["ranges"] = tuple((offset, length) for offset, length in data["ranges"])
         data["mirrors"] = tuple(data["mirrors"])
         return File(**data)
 
     def secrets_to_text(self, secrets: JobSecrets) -> str:
         """Sealed as a whole."""
-        return self._seal.seal(_dumped(asdict(secrets)))
+        return self.seal.seal(_dumped(asdict(secrets)))
 
     def secrets_from_text(self, text: str) -> JobSecrets:
         """The inverse of secrets_to_text."""
-        opened = self._seal.unseal(text)
+        opened = self.seal.unseal(text)
         if opened is None:
             return JobSecrets()
         data = json.loads(opened)
@@ -77,13 +83,15 @@ class Records:
         )
 
     def _hidden(self, url: str | None) -> Any:  # noqa: ANN401 - what JSON takes
-        base, mark, query = (url or "").partition("?")
-        return {"base": base, "sealed": self._seal.seal(mark + query)} if mark else url
+        start = re.search("[?#]", url or "")
+        if url is None or start is None:
+            return url
+        return {"base": url[: start.start()], "sealed": self.seal.seal(url[start.start() :])}
 
     def _shown(self, value: Any) -> str | None:  # noqa: ANN401 - what JSON gives
         if not isinstance(value, dict):
             return value  # type: ignore[no-any-return]  # text or null, as it was written
-        opened = self._seal.unseal(value["sealed"])
+        opened = self.seal.unseal(value["sealed"])
         return value["base"] + (opened or "") if "base" in value else opened
 
 

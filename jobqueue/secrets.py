@@ -14,6 +14,11 @@ from jobqueue.errors import RefusedError
 class Seal(Protocol):
     """Makes text unreadable for whoever has the database alone."""
 
+    @property
+    def mark(self) -> str:
+        """What every text sealed with this key begins with, and none sealed with another."""
+        ...
+
     def seal(self, text: str) -> str:
         """The sealed text: ASCII, another one each time."""
         ...
@@ -78,8 +83,8 @@ class JobSecrets:
         return self.put(*credentials)
 
     def without(self, target: str, scheme: str) -> "JobSecrets":
-        """Without that credential of the whole job. Raises RefusedError when there is none."""
-        left = tuple(known for known in self.credentials if known.place != (target, scheme, None))
+        """Without those credentials, wherever they were for. Raises RefusedError when there are none."""
+        left = tuple(known for known in self.credentials if (known.target, known.scheme) != (target, scheme))
         if left == self.credentials:
             message = f"the job has no {scheme.lower()} credentials for the {target.lower()}"
             raise RefusedError("CREDENTIALS_NOT_FOUND", message)

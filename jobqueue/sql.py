@@ -149,6 +149,17 @@ class SqlTransaction:
         else:
             self._db.execute("DELETE FROM secrets WHERE job_id = ?", (job_id,))
 
+    def jobs_with_lost_secrets(self) -> Sequence[str]:
+        # a whole record is sealed with one key; these words cannot come from a text in it, where quotes are escaped
+        mark = self._records.seal.mark
+        lost = 'instr(record, \'"sealed":"\') > 0 AND instr(record, ?1) = 0'
+        rows = self._db.execute(
+            f"SELECT id FROM jobs WHERE {lost} UNION SELECT job_id FROM files WHERE {lost}"
+            " UNION SELECT job_id FROM secrets WHERE instr(record, ?2) != 1",
+            (f'"sealed":"{mark}', mark),
+        )
+        return [job_id for (job_id,) in rows]
+
     def append_event(self, event: Event) -> int:
         cursor = self._db.execute(
             "INSERT INTO events (type, job_id, owner_uid, time, at, data) VALUES (?, ?, ?, ?, ?, ?)",
@@ -188,12 +199,14 @@ class SqlTransaction:
         row = self._db.execute(
             "SELECT fingerprint, job_id FROM requests WHERE uid = ? AND key = ?", (request.uid, request.key)
         ).fetchone()
-        return None if row is None else (row[0], row[1])
+        if row is None:
+            return None
+        return self._records.seal.unseal(row[0]) or row[0], row[1]  # as it is: from before there were seals
 
     def remember_request(self, request: IdempotentRequest, job_id: str) -> None:
         self._db.execute(
             "INSERT INTO requests (uid, key, fingerprint, job_id) VALUES (?, ?, ?, ?)",
-            (request.uid, request.key, request.fingerprint, job_id),
+            (request.uid, request.key, self._records.seal.seal(request.fingerprint), job_id),
         )
 
     def meta(self, key: str) -> str | None:

@@ -43,10 +43,10 @@ class Store(Protocol):
 class SqliteStore:
     """The Store in a file; open it with `open_store`."""
 
-    def __init__(self, thread: ThreadPoolExecutor, connection: sqlite3.Connection, seal: Seal) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, connection: sqlite3.Connection, records: Records) -> None:
         self._thread = thread
         self._connection = connection
-        self._records = Records(seal)
+        self._records = records
         self._waiting: list[tuple[_Task, asyncio.Future[Any]]] = []
         self._is_busy = False
         self._idle = asyncio.Event()
@@ -139,17 +139,17 @@ async def open_store(path: str, seal: Seal) -> SqliteStore:
     """
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
     try:
-        connection = await asyncio.get_running_loop().run_in_executor(thread, _connect, path)
+        connection = await asyncio.get_running_loop().run_in_executor(thread, _connect, path, Records(seal))
     except (sqlite3.Error, OSError) as error:
         thread.shutdown(wait=False)
         raise StoreFailedError(f"cannot open the queue's database {path}: {error}") from error
     except StoreFailedError:
         thread.shutdown(wait=False)
         raise
-    return SqliteStore(thread, connection, seal)
+    return SqliteStore(thread, connection, Records(seal))
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, records: Records) -> sqlite3.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
@@ -159,6 +159,9 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size = -2048")
         # patterns mean what they mean to a shell and to the twin in memory: [!x], an open bracket
         connection.create_function("glob", 2, lambda pattern, name: fnmatchcase(name, pattern), deterministic=True)
+        # for migrations: the same record, with what must be sealed in it sealed
+        connection.create_function("sealed_job", 1, lambda text: records.job_to_text(records.job_from_text(text, 0)))
+        connection.create_function("sealed_file", 1, lambda text: records.file_to_text(records.file_from_text(text)))
         _migrate(connection, path)
     except Exception:
         connection.close()

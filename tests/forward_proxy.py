@@ -83,12 +83,11 @@ class ForwardProxy:
             if self._fault:
                 await self._misbehave(client)
             host, _, port = _authority(request).rpartition(":")
-            upstream = await _connect(host.strip("[]"), int(port))
-            if upstream is None:
-                await client.send(BAD_GATEWAY)
-                return
-            with upstream:
-                await self._relay(request, client, upstream)
+            with socket.socket() as upstream:
+                if await _is_connected(upstream, host.strip("[]"), int(port)):
+                    await self._relay(request, client, upstream)
+                else:
+                    await client.send(BAD_GATEWAY)
 
     async def _relay(self, request: Request, client: "_Heads", upstream: socket.socket) -> None:
         """Both ways until both are done; a reset on one side is a reset on the other."""
@@ -192,21 +191,17 @@ def _origin_form(request: Request) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-async def _connect(host: str, port: int) -> socket.socket | None:
+async def _is_connected(upstream: socket.socket, host: str, port: int) -> bool:
+    """Connect it; whether that was possible."""
     loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
-    except OSError:
-        return None
-    upstream = socket.socket()
     upstream.setblocking(False)
     upstream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
+        found = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
         await loop.sock_connect(upstream, found[0][4])
     except OSError:
-        upstream.close()
-        return None
-    return upstream
+        return False
+    return True
 
 
 async def _pump(source: socket.socket, target: socket.socket, data: bytes = b"") -> None:

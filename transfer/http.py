@@ -1,4 +1,4 @@
-"""The real Source: HTTP over aiohttp, which only this module, translate.py and body.py use.
+"""The real Source: HTTP over aiohttp, whose client only this module, body.py and translate.py use.
 
 Owns the session, the header fields of a request, the order of proxies, redirects and passwords, and all network
 timeouts. Refuses to judge replies (reply.py), redirects (redirects.py) and challenges (auth.py, dialogue.py).
@@ -246,6 +246,8 @@ class _Leg:
 
 def _head_of(response: Response) -> Head:
     fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
+    if response.hidden_length is not None:
+        fields += (("Content-Length", response.hidden_length),)
     return Head(str(response.url), response.status, fields, response.reason or "", time.time())
 
 

@@ -1,23 +1,25 @@
 """What arrives on one connection, before aiohttp's parser sees it: reply after reply, each to its promised end.
 
-The parser takes bytes after a body for the next reply and then loses the reply they came with, refuses a length that is
-merely repeated or stands beside chunks, takes a reset for the end of a body without a length, and never wakes the reader
-of a body that stops being HTTP. Refuses to interpret a body; a head it does not understand it leaves to the parser.
+The parser takes bytes after a body for the next reply and loses the reply they came with, refuses a length that is only
+repeated or stands beside chunks, takes a reset for the end of a body without a length, and never wakes the reader of a
+body that stops being HTTP. Refuses to interpret a body; a head it does not understand it leaves to the parser.
 """
 
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from transfer.head import LARGEST
+from transfer.head import LARGEST, LONGEST_LINE
 from transfer.tls import Stream
 
+START = b"HTTP/"
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r\n]")
-_LENGTH = re.compile(rb"^content-length:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE)
+_LENGTH = re.compile(rb"^content-length:([^\r\n]*+)\r?\n", re.IGNORECASE | re.MULTILINE)
 _CODED = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_FOLD = re.compile(rb"\n[ \t]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +36,25 @@ class Framing:
 
 
 def framing(head: bytes, method: str) -> Framing:
-    """Of a complete head other than 1xx. Contradictions stay in it for the parser to refuse."""
-    status = _STATUS.match(head)
-    texts = {text.strip() for values in _LENGTH.findall(head) for text in values.split(b",")}
-    text = next(iter(texts)) if len(texts) == 1 else b""
-    if method == "HEAD" or (status and status[1] in {b"204", b"304"}):
+    """Of a complete head other than 1xx. What is ambiguous stays in it, for the parser to refuse."""
+    if method == "HEAD" or _status(head) in {204, 304}:
         return Framing(head, 0)
+    texts = {text.strip() for values in _LENGTH.findall(head) for text in values.split(b",")}
+    first = _LENGTH.search(head)
+    if first is None or len(texts) != 1 or _FOLD.search(head):
+        return Framing(head)
+    text = texts.pop()
     if not text.isdigit():
         return Framing(head)
     if _CODED.search(head):
         return Framing(_LENGTH.sub(b"", head), hidden=text.decode())
-    first = _LENGTH.search(head)
-    assert first is not None
     single = head[: first.start()] + b"Content-Length: " + text + b"\r\n" + _LENGTH.sub(b"", head[first.end() :])
     return Framing(single, int(text))
+
+
+def _status(head: bytes) -> int:
+    found = _STATUS.match(head)
+    return int(found[1]) if found else 0
 
 
 class Line(asyncio.Protocol):
@@ -57,16 +64,19 @@ class Line(asyncio.Protocol):
         self.framing = Framing(b"")
         self._inner = inner
         self._transport = transport
+        self._tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         self._on_lost: Callable[[], None] | None = None
         self._method = ""
         self._head: bytearray | None = None
+        self._searched = 0
         self._left: int | None = None
         self._is_lost = False
         self._reason: Exception | None = None
 
     def expect(self, method: str) -> None:
         """The next bytes are the reply to a request by `method`."""
-        self._method, self._head, self._left, self._on_lost = method, bytearray(), None, None
+        self._method, self._on_lost = method, None
+        self._head, self._searched, self._left = bytearray(), 0, None
 
     def tell(self, on_lost: Callable[[], None]) -> None:
         """Call this when the connection is gone, unless another reply is expected by then."""
@@ -77,18 +87,37 @@ class Line(asyncio.Protocol):
     @property
     def is_cut(self) -> bool:
         """After the end of a body that ends with its connection: it was not the server that ended it."""
-        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
-        if isinstance(tls, Stream):
-            return not tls.is_ended  # RFC 9112 §9.8
+        if isinstance(self._tls, Stream):
+            return not self._tls.is_ended  # RFC 9112 §9.8
         return not self._is_lost or self._reason is not None
 
     def data_received(self, data: bytes) -> None:
-        if self._head is not None:
-            self._head += data
-            for piece in self._heads(self._head):
-                self._inner.data_received(piece)
+        if self._head is None:
+            self._pass(data)
             return
-        self._pass(data)
+        self._head += data
+        start = 0
+        while (found := _BLANK.search(self._head, max(start, self._searched))) is not None:
+            head, start = bytes(self._head[start : found.end()]), found.end()
+            self._searched = start
+            if not 100 <= _status(head) < 200 or _status(head) == 101:
+                self._end_head(head, bytes(self._head[start:]))
+                return
+            self._inner.data_received(head)
+        del self._head[:start]
+        self._searched = max(0, len(self._head) - 3)
+        if len(self._head) > LARGEST + LONGEST_LINE or not self._head.startswith(START[: len(self._head)]):
+            self._end_head(b"", bytes(self._head))
+
+    def _end_head(self, head: bytes, rest: bytes) -> None:
+        """`head` empty: it is for the parser to say what is wrong."""
+        self._head = None
+        self.framing = framing(head, self._method) if head else Framing(b"")
+        self._left = self.framing.length
+        if head:
+            self._inner.data_received(self.framing.head)
+        if rest:
+            self._pass(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost, self._reason = True, exc
@@ -106,9 +135,6 @@ class Line(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._inner.resume_writing()
-
-    def _heads(self, seen: bytearray) -> Iterator[bytes]:
-        ...
 
     def _pass(self, data: bytes) -> None:
         """Bytes of a body. More of them than promised belong to nothing, and neither does the connection then."""

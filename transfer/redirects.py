@@ -12,6 +12,7 @@ from yarl import URL
 from transfer.errors import RedirectRefusedError, shown
 from transfer.request import RedirectPolicy
 
+_HOST = re.compile(r"[A-Za-z0-9._~:%-]+")
 STATUSES = frozenset({301, 302, 303, 307, 308})
 SECRETS = re.compile(
     r"auth|cookie|token|secret|passw|api[-_]?key|access[-_]?key|credential|session|signature", re.IGNORECASE
@@ -89,14 +90,18 @@ def origin_of(url: str) -> Origin | None:
 
 def _join(url: str, location: str | None) -> str:
     try:
-        return without_userinfo(urldefrag(urljoin(url, location or "")).url)
+        if (parts := urlsplit(location or "")).scheme and not parts.netloc:
+            return location or ""  # urljoin takes http:///a for a relative address (RFC 9110 §4.2.1 forbids it)
+        is_whole = bool(urlsplit(location or "").scheme)  # urljoin would take the host of `http:///x` from `url`
+        target = location if is_whole and location else urljoin(url, location or "")
+        return without_userinfo(urldefrag(target).url)
     except ValueError:
         return location or ""
 
 
 def _is_address(url: str) -> bool:
     try:
-        return bool(address(url).raw_host)
+        return _HOST.fullmatch(address(url).raw_host or "") is not None
     except ValueError:
         return False
 

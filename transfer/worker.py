@@ -229,12 +229,12 @@ class _Attempt:
         if self._told != (url, size, version):
             # The offset that goes on record is one that the disk holds.
             await self._sink.flush()
-            if size is not None:
-                await self._part.reserve(size)
             await self._sink.sync()
             remote = RemoteFile(url, head.url, size, version, head.block, self._part.inode)
             await self._observer.started(remote, self._sink.position)
             self._told = (url, size, version)
+            if size is not None:
+                await self._part.reserve(size)
 
     async def _stream(self, reply: Reply, length: int | None, skip: int, *, is_checked: bool) -> None:
         """Take the body but for its first `skip` bytes, which are here; `is_checked`: see that they are the same."""

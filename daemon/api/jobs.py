@@ -63,6 +63,12 @@ async def checked_files(
     return files, [credential for _, credentials in parsed for credential in credentials]
 
 
+def check_may_log_in(call: Call, job: Job, credentials: Sequence[Credential]) -> None:
+    """Raise RefusedError when somebody else than the owner brings credentials along (§6.1)."""
+    if credentials:
+        guard(call.caller, Access.OWNER)(job)
+
+
 async def listing(call: Call) -> web.StreamResponse:
     """GET /v1/jobs: streamed, so that ten thousand jobs take no more memory than a few hundred."""
     query = call.query(JobQuery)
@@ -144,9 +150,14 @@ async def take_ownership(call: Call) -> Reply:
 async def replace_remote_prefix(call: Call) -> Reply:
     """POST replace-remote-prefix."""
     body = call.body(ReplacePrefix)
-    job, count = await call.backend.queue.replace_remote_prefix(
-        call.job_id, call.guard, body.old, body.new, lambda url: parse_remote_name(url, "new")
-    )
+    present = await call.job()
+
+    def parse(url: str) -> tuple[str, Sequence[Credential]]:
+        remote_name, credentials = parse_remote_name(url, "new")
+        check_may_log_in(call, present, credentials)
+        return remote_name, credentials
+
+    job, count = await call.backend.queue.replace_remote_prefix(call.job_id, call.guard, body.old, body.new, parse)
     return Reply(call.backend.documents.job(job, call.caller) | {"changed": count})
 
 

@@ -51,7 +51,10 @@ def parse_remote_name(url: str, field: str) -> tuple[str, Sequence[Credential]]:
 def _credentials(userinfo: str, origin: str, field: str) -> Sequence[Credential]:
     """One for each scheme the server may ask for."""
     name, _, secret = userinfo.partition(":")
-    user, password = unquote(name), unquote(secret)
+    try:
+        user, password = unquote(name, errors="strict"), unquote(secret, errors="strict")
+    except UnicodeDecodeError:
+        raise field_error(field, "the user name or password in the URL is not UTF-8") from None
     if not user:
         raise field_error(field, "the URL holds a password without a user name")
     check_user(user, password, "BASIC", field)

@@ -10,9 +10,11 @@ import pytest
 from daemon.keys import KeySeal
 from jobqueue.errors import InvalidStateError, RefusedError
 from jobqueue.job import Owner, Properties
+from jobqueue.lost import give_up_lost_secrets
 from jobqueue.records import Records
 from jobqueue.secrets import ClientCertificate, Credential, JobSecrets
 from jobqueue.store import Store, open_store
+from jobqueue.transaction import IdempotentRequest
 from jobqueue.vault import Vault
 from tests.builders import BEN, a_file, a_job
 from tests.queue_stage import Stage, anyone, staged
@@ -23,6 +25,15 @@ PROXY = Credential("PROXY", "DIGEST", "anna", "pass-2")
 OF_URL = Credential("SERVER", "BASIC", "url-user", "pass-3", "http://origin:80")
 CERTIFICATE = ClientCertificate("chain", "key")
 RECORDS = Records(KeySeal(bytes(32)))
+
+
+def in_clear(value: object) -> object:
+    """A record as it was written before there were seals."""
+    if not isinstance(value, dict):
+        return [in_clear(item) for item in value] if isinstance(value, list) else value
+    if "sealed" in value:
+        return value.get("base", "") + RECORDS.seal.unseal(value["sealed"])
+    return {name: in_clear(item) for name, item in value.items()}
 
 
 async def held(on: Stage, job_id: str) -> JobSecrets:
@@ -136,19 +147,110 @@ def test_a_row_from_before_there_were_seals_reads() -> None:
     assert RECORDS.file_from_text(json.dumps(data)) == replace(a_file(), remote_name="http://a/b?c=d")
 
 
-async def test_a_database_from_before_there_were_secrets_is_brought_up(tmp_path: Path) -> None:
+async def test_removing_credentials_removes_those_of_urls_too(store: Store) -> None:
+    async with staged(store) as on:
+        job_id, vault = await on.create(resume=False), Vault(on.queue)
+        await on.queue.add_files(job_id, anyone, [a_file()], [OF_URL, replace(OF_URL, scheme="DIGEST")])
+        await vault.put_credential(job_id, anyone, SERVER)
+        await vault.remove_credential(job_id, anyone, "SERVER", "BASIC")
+        assert (await held(on, job_id)).credentials == (replace(OF_URL, scheme="DIGEST"),)
+
+
+async def test_the_same_url_with_another_password_is_a_change(store: Store) -> None:
+    async with staged(store) as on:
+        job_id = await on.create(resume=False)
+        before = await on.job(job_id)
+        url = (await on.queue.read(lambda tx: tx.file(job_id, 0))).remote_name
+        await on.queue.set_remote_name(job_id, 0, anyone, url, [OF_URL])
+        assert (await on.job(job_id)).revision == before.revision + 1
+
+
+async def test_a_request_made_before_is_known_again_and_its_print_is_sealed(tmp_path: Path) -> None:
+    request = IdempotentRequest(1, "key", "print-of-a-body")
+    store = await open_store(str(tmp_path / "queue.db"), KeySeal(bytes(32)))
+    await store.write(lambda tx: tx.insert_job(a_job(), None))
+    await store.write(lambda tx: tx.remember_request(request, "j"))
+    assert await store.read(lambda tx: tx.idempotent_job(request)) == ("print-of-a-body", "j")
+    await store.close()
+    assert b"print-of-a-body" not in (tmp_path / "queue.db").read_bytes()
+
+
+# the key is gone
+
+
+async def opened(path: Path, key: int) -> Store:
+    return await open_store(str(path / "queue.db"), KeySeal(bytes([key] * 32)))
+
+
+async def test_jobs_whose_key_is_gone_stay_and_are_in_error_until_they_are_set_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = "http://origin/a?token=planted"
+    store = await opened(tmp_path, 1)
+    async with staged(store) as on:
+        signed, plain, logged_in, done, headed = [await on.create(name, resume=False) for name in "abcde"]
+        await on.queue.set_remote_name(signed, 0, anyone, token)
+        await on.queue.set_remote_name(done, 0, anyone, token)
+        await on.transferred(done)
+        await Vault(on.queue).put_credential(logged_in, anyone, SERVER)
+        await Vault(on.queue).put_certificate(logged_in, anyone, CERTIFICATE, {"subject": "CN=anna"})
+        await on.queue.set_properties(headed, anyone, {"custom_headers": "X-Key: planted"})
+    await store.close()
+    for life in range(2):  # the first start with the new key settles it
+        store = await opened(tmp_path, 2)
+        async with staged(store) as on:
+            caplog.clear()
+            await give_up_lost_secrets(on.queue)
+            assert ("4 jobs lost" in caplog.text) is (life == 0)
+            assert "planted" not in caplog.text
+            assert await on.states(signed, plain, logged_in, done, headed) == [
+                "ERROR", "SUSPENDED", "ERROR", "SUSPENDED", "ERROR",
+            ]  # fmt: skip
+            job = await on.job(logged_in)
+            assert job.error is not None
+            assert (job.error.code, job.error.context) == ("SECRETS_LOST", "GENERAL_QUEUE_MANAGER")
+            assert job.properties.client_certificate is None
+            assert (await on.job(headed)).properties.custom_headers is None
+            assert (await on.queue.read(lambda tx: tx.file(signed, 0))).remote_name == "http://origin/a"
+            assert [event.type for event in await on.events(signed)][-2:] == ["JOB_STATE", "JOB_ERROR"]
+        await store.close()
+
+
+async def test_with_its_key_nothing_is_lost(store: Store) -> None:
+    async with staged(store) as on:
+        job_id = await on.create(resume=False)
+        await Vault(on.queue).put_credential(job_id, anyone, SERVER)
+        await on.queue.set_remote_name(job_id, 0, anyone, 'http://origin/a?"sealed":"')
+        before = await on.record(job_id)
+        await give_up_lost_secrets(on.queue)
+        assert await on.record(job_id) == before
+        assert (await held(on, job_id)).credentials == (SERVER,)
+
+
+async def test_a_database_from_before_there_were_secrets_is_brought_up_and_sealed(tmp_path: Path) -> None:
     path = tmp_path / "queue.db"
     store = await open_store(str(path), KeySeal(bytes(32)))
+    job = replace(a_job(), owner=Owner(1, 1, "anna"))
+    job = replace(job, properties=replace(job.properties, custom_headers="X-Key: planted"))
+    file = a_file(remote_name="http://origin/a?token=planted")
+    await store.write(lambda tx: tx.insert_job(job, None))
+    await store.write(lambda tx: tx.put_file(job.id, file))
     await store.close()
     with sqlite3.connect(path) as old:
         old.execute("DROP TABLE secrets")
+        for statement, text in (
+            ("UPDATE jobs SET record = ?", RECORDS.job_to_text(job)),
+            ("UPDATE files SET record = ?", RECORDS.file_to_text(file)),
+        ):
+            old.execute(statement, (json.dumps(in_clear(json.loads(text))),))
         old.execute("PRAGMA user_version = 1")
     old.close()
+    assert b"planted" in path.read_bytes()
     store = await open_store(str(path), KeySeal(bytes(32)))
-    job = replace(a_job(), owner=Owner(1, 1, "anna"))
-    await store.write(lambda tx: tx.insert_job(job, None))
+    assert await store.read(lambda tx: (tx.job(job.id), tx.file(job.id, 0))) == (replace(job, row=1), file)
     await store.write(lambda tx: tx.put_secrets(job.id, JobSecrets((SERVER,))))
     assert (await store.read(lambda tx: tx.secrets(job.id))).credentials == (SERVER,)
     await store.write(lambda tx: tx.delete_job(job.id))
     assert not await store.read(lambda tx: tx.secrets(job.id))
     await store.close()
+    assert b"planted" not in path.read_bytes()

@@ -13,6 +13,7 @@ from blockbuster import BlockingError
 from daemon.keys import KeySeal
 from jobqueue.errors import StoreFailedError
 from jobqueue.job import Event, Job, Priority, State, Timers
+from jobqueue.records import Records
 from jobqueue.store import Store, _connect, open_store
 from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Transaction
 from tests.builders import TIMED_OUT, a_file, a_job
@@ -207,7 +208,7 @@ async def test_the_database_is_never_touched_on_the_event_loop(tmp_path: Path) -
     path = str(tmp_path / "queue.db")
     await (await open_store(path, SEAL)).close()
     with pytest.raises(BlockingError):
-        _connect(path)
+        _connect(path, Records(SEAL))
 
 
 async def test_the_database_is_private_and_of_a_known_schema(tmp_path: Path) -> None:

@@ -95,8 +95,8 @@ FAULTS = {
         {"framing": "chunked", "headers": {"Content-Length": str(SIZE // 2)}},
     ),
     "chunked-shorter-than-said": Fault(
-        "chunks bring less than Content-Length says",
-        CLOSED,
+        "chunks bring less than Content-Length says, and there is no rest",
+        Retries("BG_E_CONNECTION_CLOSED", other="BG_E_REMOTE_FILE_CHANGED"),
         {"framing": "chunked", "headers": {"Content-Length": str(SIZE * 2)}},
     ),
 }

@@ -75,6 +75,8 @@ async def read(source: HttpSource, *pieces: bytes, is_endless: bool = False) -> 
         OK + b"Content-Length: 99999999999999999999999\r\n",
         OK + FIVE + b"Content-Length: 4\r\n",
         OK + b"Content-Length: 5, 4\r\n",
+        OK + FIVE + b" 6\r\n" + FIVE,
+        OK + CHUNKED + b"Content-Length: five\r\n",
         OK + b"Content-Length : 5\r\n",
         OK + FIVE + b"X-Nul: a\x00b\r\n",
         OK + FIVE + b"X-Control: a\x01b\r\n",
@@ -103,6 +105,8 @@ async def test_a_body_in_another_coding_is_refused(source: HttpSource, coding: b
     "reply",
     [
         OK + FIVE + b"\r\nhello",
+        OK + FIVE + FIVE + b"\r\nhello",
+        OK + b"Content-Length: 5, 5\r\nX: y\r\ncontent-length: 5\r\n\r\nhello",
         OK + CHUNKED + CHUNKS,
         OK + b"transfer-encoding: Chunked\r\n\r\n5;name=value\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",
         OK + b"\r\nhello",
@@ -117,8 +121,42 @@ async def test_a_sound_reply_is_read(source: HttpSource, reply: bytes) -> None:
     assert await read(source, reply) == b"hello"
 
 
-async def test_more_than_was_promised_is_no_part_of_the_body(source: HttpSource) -> None:
-    assert await read(source, OK + FIVE + b"\r\n", b"hello world") == b"hello"
+@pytest.mark.parametrize("cut", [1, 19, 38, 40, 45])
+async def test_more_than_was_promised_is_no_part_of_the_body(source: HttpSource, cut: int) -> None:
+    source.settings = Settings()
+    reply = OK + FIVE + b"\r\nhello world, and more"
+    assert await read(source, reply) == b"hello"
+    assert await read(source, reply[:cut], reply[cut:]) == b"hello"
+    assert await read(source, *[reply[place : place + 1] for place in range(len(reply))]) == b"hello"
+
+
+async def test_a_connection_with_more_than_was_promised_is_not_used_again(source: HttpSource) -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(OK + FIVE + b"\r\nhello" + OK + FIVE + b"\r\nwrong")
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        for _ in range(3):
+            async with source.open(Ask(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/f")) as reply:
+                assert b"".join([chunk async for chunk in reply.chunks]) == b"hello"
+    assert connections == 3
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_length_beside_chunks_is_known_but_the_chunks_count(source: HttpSource, first: bool) -> None:
+    fields = (FIVE, CHUNKED) if first else (CHUNKED, FIVE)
+    async with answering(OK + b"".join(fields) + CHUNKS) as url, source.open(Ask(url)) as reply:
+        assert reply.head.get_all("content-length") == ("5",)
+        assert b"".join([chunk async for chunk in reply.chunks]) == b"hello"
 
 
 @pytest.mark.parametrize("endless", [b"X: y\r\n" * 1000, b"y" * 100_000])
