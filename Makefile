@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test bench docs lock clean
+.PHONY: demo test bench bench-faults docs lock clean
 
 demo: $(READY) nginx
 	$(BIN)/python -m tests.demo
@@ -18,6 +18,10 @@ test: $(READY) nginx
 
 bench: $(READY) nginx peers
 	$(BIN)/pytest -m benchmark -s tests/benchmarks
+
+# Who publishes a wrong file? Writes docs/faults.md and the table in README.md; some minutes.
+bench-faults: $(READY) peers
+	$(BIN)/python -m tests.benchmarks.faults
 
 # Documents made from the code: the state diagram and the OpenAPI document.
 docs: $(READY)
@@ -45,5 +49,5 @@ nginx:
 		echo "nginx is not installed and cannot be installed without root"
 
 peers:
-	@command -v aria2c >/dev/null && command -v curl >/dev/null && command -v wget2 >/dev/null || { [ "$$(id -u)" = 0 ] && \
-		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends aria2 curl wget2 >/dev/null; }
+	@command -v aria2c >/dev/null && command -v curl >/dev/null && command -v wget >/dev/null && command -v wget2 >/dev/null || { [ "$$(id -u)" = 0 ] && \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends aria2 curl wget wget2 >/dev/null; }

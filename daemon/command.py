@@ -52,7 +52,7 @@ def _serve(config: Config, arguments: argparse.Namespace, read: Callable[[], Con
     except* (ConfigError, sockets.ClaimError, JobQueueError) as errors:
         for error in errors.exceptions:
             print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
-        code = 1
+        code = 1 if errors.subgroup(ConfigError) is None else 2
     return code
 
 

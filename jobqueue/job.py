@@ -176,7 +176,7 @@ class File:
     fetched_from: str | None = None
     """Which of the file's URLs the bytes in the temporary file came from."""
     generation: int = 0
-    """Grows when the temporary file begins anew, before its first byte: what was read before is of another version."""
+    """Grows when what was fetched is void, and before the first byte that comes instead: no reader may mix them."""
     mtime: int | None = None
     """Of the temporary file when its last attempt ended in good order (nanoseconds); None = it did not."""
     response_headers: str | None = None
@@ -196,6 +196,7 @@ class File:
         nothing = replace(self, offset=0, inode=None, boot=None, mtime=None, transferred=False, completed=False)
         return replace(
             nothing,
+            generation=self.generation + 1,
             etag=None,
             last_modified=None,
             is_date_weak=False,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from transfer.errors import ConnectionLostError, StalledError
 from transfer.source import Ask, Head, Reply
 
-
 LONG_AFTER = 2.0**32
 """When replies of a script come: later than any Last-Modified in one (seconds since the epoch)."""
 

@@ -160,13 +160,9 @@ class Settings:
 
 @dataclass(slots=True)
 class Progress:
-    """Live progress of one file: `transferred` bytes are in the part file (not yet synced). Read by anybody.
-
-    `restarts` counts how often the bytes in the part file were thrown away.
-    """
+    """Live progress of one file: `transferred` bytes are in the part file (not yet synced). Read by anybody."""
 
     transferred: int = 0
-    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,6 @@ class Sink:
             self._digests, self._body = Digests(), Digests()
             self._digests.expect(self._own)
             self._progress.transferred = 0
-            self._progress.restarts += 1
             self._synced = 0
 
     def verify(self) -> None:

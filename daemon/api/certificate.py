@@ -19,6 +19,7 @@ def parse_certificate(certificate: str, private_key: str) -> tuple[ClientCertifi
     try:
         own = x509.load_pem_x509_certificates(certificate.encode())[0]
         public = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        facts = _facts(own)
     except (ValueError, UnsupportedAlgorithm):
         raise field_error("certificate", "this is not a PEM certificate, or a chain of them") from None
     try:
@@ -30,9 +31,12 @@ def parse_certificate(certificate: str, private_key: str) -> tuple[ClientCertifi
         raise field_error("private_key", "this is not a PEM private key") from None
     if not belongs:
         raise field_error("private_key", "the private key does not belong to the certificate")
-    facts = {
-        "subject": own.subject.rfc4514_string(),
-        "sha1": own.fingerprint(SHA1()).hex(),  # noqa: S303 - a name of the certificate, as in BITS
-        "not_after": own.not_valid_after_utc.isoformat().replace("+00:00", "Z"),
-    }
     return ClientCertificate(certificate, private_key), facts
+
+
+def _facts(certificate: x509.Certificate) -> Mapping[str, str]:
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "sha1": certificate.fingerprint(SHA1()).hex(),  # noqa: S303 - a name of the certificate, as in BITS
+        "not_after": certificate.not_valid_after_utc.isoformat().replace("+00:00", "Z"),
+    }

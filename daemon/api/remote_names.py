@@ -42,7 +42,7 @@ def parse_remote_name(url: str, field: str) -> tuple[str, Sequence[Credential]]:
     userinfo, at, place = parts.netloc.rpartition("@")
     if not at:
         return url, ()
-    stripped = parts._replace(netloc=place).geturl()
+    stripped = url.replace(f"//{parts.netloc}", f"//{place}", 1)  # and nothing else: it may be signed
     shown_host = f"[{host}]" if ":" in host else host
     origin = f"{scheme}://{shown_host}:{port or PORTS[scheme]}"
     return stripped, _credentials(userinfo, origin, field)
@@ -57,17 +57,24 @@ def _credentials(userinfo: str, origin: str, field: str) -> Sequence[Credential]
         raise field_error(field, "the user name or password in the URL is not UTF-8") from None
     if not user:
         raise field_error(field, "the URL holds a password without a user name")
-    check_user(user, password, "BASIC", field)
+    check_user(user, "BASIC", field)
+    check_password(password, field)
     return [Credential("SERVER", scheme, user, password, origin) for scheme in ("BASIC", "DIGEST")]
 
 
-def check_user(user: str, password: str, scheme: str, field: str) -> None:
-    """Raise RefusedError unless these can be sent by the scheme (RFC 7617 §2, RFC 7616 §3.4)."""
+def check_user(user: str, scheme: str, field: str) -> None:
+    """Raise RefusedError unless this can be sent by the scheme (RFC 7617 §2, RFC 7616 §3.4)."""
     if len(user) > MAX_USER:
         raise field_error(field, f"a user name has at most {MAX_USER} characters", "BG_E_USERNAME_TOO_LARGE")
-    if len(password) > MAX_PASSWORD:
-        raise field_error(field, f"a password has at most {MAX_PASSWORD} characters", "BG_E_PASSWORD_TOO_LARGE")
-    if _CONTROL.search(user) or _CONTROL.search(password):
-        raise field_error(field, "a user name or password holds no control characters")
+    if _CONTROL.search(user):
+        raise field_error(field, "a user name holds no control characters")
     if scheme == "BASIC" and ":" in user:
         raise field_error(field, "a user name for the scheme basic holds no colon")
+
+
+def check_password(password: str, field: str) -> None:
+    """Raise RefusedError unless this can be sent."""
+    if len(password) > MAX_PASSWORD:
+        raise field_error(field, f"a password has at most {MAX_PASSWORD} characters", "BG_E_PASSWORD_TOO_LARGE")
+    if _CONTROL.search(password):
+        raise field_error(field, "a password holds no control characters")

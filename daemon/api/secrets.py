@@ -3,7 +3,7 @@
 from daemon.api.call import Call, Reply
 from daemon.api.certificate import parse_certificate
 from daemon.api.problem import field_error
-from daemon.api.remote_names import check_user
+from daemon.api.remote_names import check_password, check_user
 from daemon.schema import CertificateBody, CredentialBody
 from jobqueue.secrets import Credential
 
@@ -19,7 +19,8 @@ async def put_credential(call: Call) -> Reply:
     body = call.body(CredentialBody)
     if not body.user:
         raise field_error("user", "a credential has a user name")
-    check_user(body.user, body.password, scheme, "user")
+    check_user(body.user, scheme, "user")
+    check_password(body.password, "password")
     await call.backend.vault.put_credential(
         call.job_id, call.guard, Credential(target, scheme, body.user, body.password)
     )

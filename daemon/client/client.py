@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 PAGE = 1000
+SCHEMES = ("basic", "digest")
+"""How a server or proxy may ask for credentials."""
 
 
 class JobFilter(TypedDict, total=False):

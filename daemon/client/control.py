@@ -113,13 +113,14 @@ def _run(context: typer.Context, jobs: list[str], verb: Callable[[Client], Chang
                 session.report(error)
                 code = code or exit_code(error)
             else:
-                _tell(session, changed)
+                tell(session, changed)
         return code
 
     session.run(work)
 
 
-def _tell(session: Session, job: Job) -> None:
+def tell(session: Session, job: Job) -> None:
+    """What became of the job."""
     if session.is_json:
         session.emit(job)
         return

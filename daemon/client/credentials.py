@@ -10,14 +10,15 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from daemon.client.client import Client
-from daemon.client.errors import ClientError
+from daemon.client.client import SCHEMES, Client
+from daemon.client.control import tell
+from daemon.client.errors import ClientError, NotFound
 from daemon.client.reference import JobArgument, resolve
 from daemon.client.session import DONE, Session, exit_code, usage_error
 
 T = TypeVar("T")
 Target = Annotated[str, typer.Option(metavar="server|proxy", help="Who may ask for them.")]
-Scheme = Annotated[str, typer.Option(metavar="basic|digest", help="How they are asked for.")]
+Scheme = Annotated[str | None, typer.Option(metavar="basic|digest", help="Only if asked for so; default: both.")]
 User = Annotated[str, typer.Option("--user", metavar="NAME", help="User name.")]
 PasswordFile = Annotated[
     str | None, typer.Option("--password-file", metavar="FILE", help="Read the password from it; default: ask.")
@@ -35,7 +36,7 @@ def set_credentials(
     *,
     user: User,
     target: Target = "server",
-    scheme: Scheme = "basic",
+    scheme: Scheme = None,
     password_file: PasswordFile = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
@@ -45,15 +46,32 @@ def set_credentials(
     """
     session: Session = context.obj
     password = ask_password(session, user, password_file, from_stdin=password_stdin)
-    _change(session, job, lambda client, job_id: client.set_credentials(job_id, target, scheme, user, password))
+
+    async def put(client: Client, job_id: str) -> None:
+        for one in _schemes(scheme):
+            await client.set_credentials(job_id, target, one, user, password)
+
+    _change(session, job, put)
 
 
 @credentials.command("clear")
 def clear_credentials(
-    context: typer.Context, job: JobArgument, target: Target = "server", scheme: Scheme = "basic"
+    context: typer.Context, job: JobArgument, target: Target = "server", scheme: Scheme = None
 ) -> None:
-    """Remove them."""
-    _change(context.obj, job, lambda client, job_id: client.remove_credentials(job_id, target, scheme))
+    """Remove them. That there are none is exit 3."""
+    schemes = _schemes(scheme)
+
+    async def remove(client: Client, job_id: str) -> None:
+        missing = []
+        for one in schemes:
+            try:
+                await client.remove_credentials(job_id, target, one)
+            except NotFound as error:
+                missing.append(error)
+        if len(missing) == len(schemes):
+            raise missing[0]
+
+    _change(context.obj, job, remove)
 
 
 @certificate.command("set")
@@ -82,6 +100,8 @@ def ask_password(session: Session, user: str, file: str | None, *, from_stdin: b
     """
 
     def read() -> str:
+        if not user:
+            raise usage_error("a password belongs to a user: give --user NAME")
         if file is not None and from_stdin:
             raise usage_error("give one of --password-file and --password-stdin")
         if file is not None:
@@ -118,9 +138,15 @@ def _reported(session: Session, read: Callable[[], T]) -> T:
         raise typer.Exit(exit_code(error)) from None
 
 
+def _schemes(asked: str | None) -> tuple[str, ...]:
+    return SCHEMES if asked is None else (asked,)
+
+
 def _change(session: Session, job: str, call: Callable[[Client, str], Awaitable[None]]) -> None:
     async def work(client: Client) -> int:
-        await call(client, await resolve(client, job))
+        job_id = await resolve(client, job)
+        await call(client, job_id)
+        tell(session, await client.job(job_id))
         return DONE
 
     session.run(work)

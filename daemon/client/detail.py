@@ -70,8 +70,14 @@ def _setting_rows(job: Job) -> list[tuple[str, str]]:
         ("cost policy", "" if job.cost_policy == "ALWAYS" else job.cost_policy),
         ("method", "" if job.http_method == "GET" else clean(job.http_method)),
         ("headers", clean("; ".join((job.custom_headers or "").splitlines()))),
+        ("certificate", _certificate(job)),
         ("dynamic", "yes" if job.dynamic_content else ""),
     ]
+
+
+def _certificate(job: Job) -> str:
+    shown = job.client_certificate
+    return f"{clean(shown.subject)}, valid until {format_time(shown.not_after)}" if shown else ""
 
 
 def describe_files(files: Iterable[File]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, assert_never
 
-from daemon.client.client import Client
+from daemon.client.client import SCHEMES, Client
 from daemon.client.errors import ClientError, InvalidState, NotFound, ServiceUnavailable
 from daemon.client.patience import Patience, pause
 from daemon.client.progress import View
@@ -63,10 +63,10 @@ async def create(client: Client, body: Mapping[str, Any], login: Login | None) -
         return await client.create_job(**body)
     job = await client.create_job(**{**body, "resume": False})
     try:
-        for scheme in ("basic", "digest"):
+        for scheme in SCHEMES:
             await client.set_credentials(job.id, "server", scheme, login.user, login.password)
         return await client.resume(job.id)
-    except ClientError:
+    except (ClientError, asyncio.CancelledError):
         with suppress(ClientError):
             await client.cancel(job.id)
         raise

@@ -51,8 +51,9 @@ def get(
     """
     session: Session = context.obj
     login = None
-    if user is not None:
-        login = Login(user, ask_password(session, user, password_file, from_stdin=password_stdin))
+    if user is not None or password_file is not None or password_stdin:
+        password = ask_password(session, user or "", password_file, from_stdin=password_stdin)
+        login = Login(user or "", password)
 
     async def work(client: Client) -> int:
         files = with_digest(name_files(urls, output, directory), sha256)

@@ -39,6 +39,7 @@ class Case:
 
 
 RIGHT = "as documented"
+RESTING = "TRANSFERRED,ERROR,TRANSIENT_ERROR"
 
 
 class Session:
@@ -110,7 +111,9 @@ class Session:
                 for case in going:
                     case.found = f"it did not end: {case.last}"
                 break
-            listed = await self._bitsd.ok("GET", "/v1/jobs?fields=id,state,error,error_count&limit=1000")
+            listed = await self._bitsd.ok(
+                "GET", f"/v1/jobs?state={RESTING}&fields=id,state,error,error_count&limit=1000"
+            )
             now = {job["id"]: job for job in listed["jobs"]}
             async with asyncio.TaskGroup() as group:
                 for case in going:

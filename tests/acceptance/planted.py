@@ -1,6 +1,6 @@
 """Secrets to plant in a service, and the search for them wherever somebody who must not have them could look.
 
-Each value has a part that every way of writing it leaves as it is; a password is also looked for as Basic would send it.
+Each value has a part that every way of writing it leaves as it is; a password is also looked for as Basic sends it.
 """
 
 import json
@@ -69,7 +69,8 @@ def _forms(value: str) -> list[bytes]:
 def _forms_of_key(pem: str) -> list[bytes]:
     lines = pem.strip().splitlines()[1:-1]
     raw = b64decode("".join(lines))
-    return [line.encode() for line in lines if len(line) == 64] + [raw[at : at + 16] for at in range(0, len(raw) - 15, 16)]
+    pieces = [raw[at : at + 16] for at in range(0, len(raw) - 15, 16)]
+    return [line.encode() for line in lines if len(line) == 64] + pieces
 
 
 def _without(document: object, but: frozenset[str]) -> object:

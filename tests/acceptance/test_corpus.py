@@ -10,9 +10,10 @@ from tests.faults.servers import Servers
 from tests.process import Bitsd
 
 SEED = 20_241
-SECONDS = 60.0
+SECONDS = 110.0
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.parametrize("connections", [1, 4])
 @pytest.mark.parametrize("by_proxy", [False, True], ids=["direct", "proxy"])
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -151,9 +151,8 @@ async def plant(on: Scene) -> None:
 async def move(on: Scene) -> None:
     """The same secrets by the calls that change URLs, and as files added later."""
     for token in ("token in a query", "token in the query of a mirror"):
-        await on.ask(
-            "PATCH", f"{on.paths['lost']}/files/0", {"remote_name": on.url(on.elsewhere, "/x", "password in a URL", token)}
-        )
+        url = on.url(on.elsewhere, "/x", "password in a URL", token)
+        await on.ask("PATCH", f"{on.paths['lost']}/files/0", {"remote_name": url})
     old, new = on.origin.url("/go"), on.url(on.elsewhere, "/x", "password in a mirror")
     await on.ask("POST", f"{on.paths['kept']}/replace-remote-prefix", {"old": old, "new": new})
     file = {"remote_name": on.url(on.origin, "/more", "password in a URL", "token in a query")}
@@ -194,9 +193,16 @@ def refusals(secret: Planted, path: str) -> list[bytes]:
         ("PUT", certificate, {"certificate": stranger, "key": key}),
         ("PUT", certificate, {"certificate": stranger, "private_key": [key]}),
     ]
-    for text in (f"Authorization {header}\r\n", f"A: {header}\x01\r\n", f"Range: {header}\r\n", header * 1000, [header]):
-        bodies.append(("PATCH", path, {"custom_headers": text}))
-    bodies.append(("PATCH", path, {"custom_headers": f"A: {header}\r\nA: {header}\r\n"}))
+    line = f"A: {header}\r\n"
+    wrong = [
+        f"Authorization {header}\r\n",
+        f"A: {header}\x01\r\n",
+        f"Range: {header}\r\n",
+        line * 2,
+        line * 1000,
+        [line],
+    ]
+    bodies += [("PATCH", path, {"custom_headers": text}) for text in wrong]
     proxies = f"http://{userinfo}proxy:3128"
     bodies.append(("PATCH", path, {"proxy": {"usage": "OVERRIDE", "list": proxies}}))
     bodies.append(("PATCH", path, {"proxy": {"usage": "OVERRIDE", "list": "http://proxy", "bypass": proxies}}))
@@ -228,11 +234,12 @@ def broken(password: str, path: str, header: str) -> list[bytes]:
     """Requests whose JSON, or whose HTTP, is broken around a secret."""
     whole = json.dumps({"user": USER, "password": password}).encode()
     texts = [whole[:-1], whole + b"x", whole.replace(b"}", b",}"), b'{"user": ' + password.encode() + b"}"]
-    texts += [whole.replace(b': "', b': "\x01'), whole.replace(b': "', b': "\\ud800'), whole.replace(b': "', b': "\xff')]
+    texts += [whole.replace(b': "', b': "' + bad) for bad in (b"\x01", b"\\ud800", b"\xff")]
     found = [request("PUT", path, text) for text in texts]
     found.append(request("PUT", path, whole, Content_Length="5", Connection="keep-alive"))
     found.append(request("PUT", path, whole, Content_Length="-5"))
-    found.append(request("PUT", path, None, Transfer_Encoding="chunked") + whole)
+    chunked = [request("PUT", where, None, Transfer_Encoding="chunked") for where in (path, "/v1/nothing")]
+    found += [head + whole for head in chunked] + [head + b"1\r\nx\r\n" + whole for head in chunked]
     found.append(request("GET", "/v1", Authorization=f"{header}\x00"))
     found.append(request("GET", "/v1").replace(b"Host", f"{header} Host".encode()))
     return found

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import json
 import os
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def sent(service: FakeService) -> list[tuple[str, str, object]]:
 def test_a_password_comes_from_stdin_or_a_file_and_is_sent_as_it_is(
     service: FakeService, tmp_path: Path, source: str
 ) -> None:
-    service.add_job("a")
+    job = service.add_job("a")
     words, typed = ["--password-stdin"], PASSWORD
     if source == "file":
         (tmp_path / "p").write_text(f"{PASSWORD}\n")
@@ -56,7 +57,7 @@ def test_a_password_comes_from_stdin_or_a_file_and_is_sent_as_it_is(
         typed += "\r\n"
     where = ["--target", "proxy", "--scheme", "digest", "--user", "ann"]
     result = bitsctl(service, ["credentials", "set", "a", *where, *words], typed)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{job['id']}  SUSPENDED  a\n", "")
     assert sent(service) == [("PUT", "credentials/proxy/digest", {"user": "ann", "password": PASSWORD})]
 
 
@@ -96,17 +97,63 @@ def test_without_a_password_nothing_is_asked_of_the_service(
     assert service.requests == []
 
 
+def test_a_password_without_a_user_is_a_mistake(service: FakeService) -> None:
+    for words in (["--password-stdin"], ["--user", "", "--password-stdin"], ["--password-file", "/none"]):
+        result = bitsctl(service, ["get", "http://h/a", *words], PASSWORD)
+        assert (result.exit_code, "give --user NAME" in result.stderr) == (2, True)
+    assert service.requests == []
+
+
 def test_a_password_is_no_argument(service: FakeService) -> None:
     for verb in (["credentials", "set", "a"], ["get", "http://h/a"]):
         assert bitsctl(service, [*verb, "--user", "ann", "--password", PASSWORD]).exit_code == 2
     assert service.requests == []
 
 
+def test_both_schemes_are_meant_unless_one_is_named(service: FakeService) -> None:
+    service.add_job("a")
+    words = ["credentials", "set", "a", "--user", "ann", "--password-stdin"]
+    assert bitsctl(service, words, PASSWORD).exit_code == 0
+    assert bitsctl(service, [*words, "--scheme", "digest"], PASSWORD).exit_code == 0
+    paths = [path for _, path, _ in sent(service)]
+    assert paths == ["credentials/server/basic", "credentials/server/digest", "credentials/server/digest"]
+
+
 def test_credentials_and_certificate_are_removed(service: FakeService) -> None:
     service.add_job("a")
-    assert bitsctl(service, ["credentials", "clear", "a"]).exit_code == 0
+    assert bitsctl(service, ["credentials", "clear", "a", "--scheme", "basic"]).exit_code == 0
+    assert bitsctl(service, ["credentials", "clear", "a", "--target", "proxy"]).exit_code == 0
     assert bitsctl(service, ["certificate", "clear", "a"]).exit_code == 0
-    assert sent(service) == [("DELETE", "credentials/server/basic", None), ("DELETE", "client-certificate", None)]
+    paths = ["server/basic", "proxy/basic", "proxy/digest"]
+    removed = [("DELETE", f"credentials/{path}", None) for path in paths]
+    assert sent(service) == [*removed, ("DELETE", "client-certificate", None)]
+
+
+@pytest.mark.parametrize(("missing", "exit_code"), [(("basic",), 0), (("basic", "digest"), 3)])
+def test_nothing_to_remove_is_told_only_when_there_was_nothing_at_all(
+    service: FakeService, missing: Sequence[str], exit_code: int
+) -> None:
+    job = service.add_job("a")
+    for scheme in missing:
+        document = problem(404, "CREDENTIALS_NOT_FOUND", f"the job has no {scheme} credentials for the server")
+        service.answer("DELETE", f"/v1/jobs/{job['id']}/credentials/server/{scheme}", 404, document)
+    result = bitsctl(service, ["credentials", "clear", "a"])
+    assert (result.exit_code, "no basic credentials" in result.stderr) == (exit_code, exit_code == 3)
+
+
+@pytest.mark.parametrize("words", [["credentials", "clear"], ["certificate", "clear"]])
+def test_json_is_the_job_as_it_is_now(service: FakeService, words: list[str]) -> None:
+    job = service.add_job("a")
+    result = bitsctl(service, ["--json", *words, "a"])
+    assert (result.exit_code, json.loads(result.stdout), result.stderr) == (0, job, "")
+
+
+def test_show_tells_whose_certificate_it_is(service: FakeService) -> None:
+    shown = {"subject": "CN=ann\x1b[31m", "sha1": "ab" * 20, "not_after": "2030-06-01T12:00:00Z"}
+    service.add_job("a", client_certificate=shown)
+    service.add_job("b")
+    assert "CN=ann\\x1b[31m, valid until 2030-06-01" in bitsctl(service, ["show", "a"]).stdout
+    assert "certificate" not in bitsctl(service, ["show", "b"]).stdout
 
 
 def test_a_certificate_is_read_with_the_rights_of_the_caller(service: FakeService, tmp_path: Path) -> None:
@@ -115,7 +162,7 @@ def test_a_certificate_is_read_with_the_rights_of_the_caller(service: FakeServic
     (tmp_path / "k").write_text("key\n")
     words = ["certificate", "set", "a", "--certificate", str(tmp_path / "c")]
     result = bitsctl(service, [*words, "--key", str(tmp_path / "k")])
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.exit_code == 0
     assert sent(service) == [("PUT", "client-certificate", {"certificate": "chain\n", "private_key": "key\n"})]
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for path, why in ((tmp_path / "none", "No such file"), (tmp_path / "binary", "it is not text")):

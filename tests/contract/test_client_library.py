@@ -155,6 +155,22 @@ async def test_ownership_is_taken_by_its_own_route(service: FakeService) -> None
     assert service.calls("POST", "/take-ownership")
 
 
+async def test_secrets_go_to_their_own_places_and_nothing_comes_back(service: FakeService) -> None:
+    job = service.add_job("a")
+    async with Client(service.socket_path) as client:
+        await client.set_credentials(job["id"], "server", "digest", "ann", "a password")
+        await client.set_client_certificate(job["id"], "chain", "key")
+        await client.remove_credentials(job["id"], "proxy", "basic")
+        await client.remove_client_certificate(job["id"])
+    path = f"/v1/jobs/{job['id']}"
+    assert [(request.method, request.path, request.body) for request in service.requests] == [
+        ("PUT", f"{path}/credentials/server/digest", {"user": "ann", "password": "a password"}),
+        ("PUT", f"{path}/client-certificate", {"certificate": "chain", "private_key": "key"}),
+        ("DELETE", f"{path}/credentials/proxy/basic", None),
+        ("DELETE", f"{path}/client-certificate", None),
+    ]
+
+
 async def test_wait_names_the_states_and_the_time(service: FakeService) -> None:
     job = service.add_job("a")
     service.steps.append({"state": "TRANSFERRED"})

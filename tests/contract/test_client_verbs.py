@@ -175,12 +175,11 @@ def test_create_takes_files_headers_and_properties(service: FakeService, tmp_pat
     }
 
 
-def test_add_and_set_send_what_was_typed(service: FakeService) -> None:
+def test_add_and_set_send_what_was_typed(service: FakeService, tmp_path: Path) -> None:
     service.add_job("a")
-    assert bitsctl(service, "add", "a", "http://h/x", "/tmp/x", "--make-dirs").exit_code == 0
-    assert service.requests[-1].body == {
-        "files": [{"remote_name": "http://h/x", "local_name": "/tmp/x", "make_dirs": True}]
-    }
+    file = {"remote_name": "http://h/x", "local_name": str(tmp_path / "x")}
+    assert bitsctl(service, "add", "a", *file.values(), "--make-dirs").exit_code == 0
+    assert service.requests[-1].body == {"files": [file | {"make_dirs": True}]}
     result = bitsctl(service, "set", "a", "display_name=12", "priority=HIGH", "description=", "--if-match", "1")
     assert result.exit_code == 0
     assert service.requests[-1].body == {"display_name": "12", "priority": "HIGH", "description": None}

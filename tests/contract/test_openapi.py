@@ -114,7 +114,8 @@ async def test_every_route_answers_as_documented(on: Stage) -> None:
 
 async def test_every_documented_route_exists_and_refuses_with_a_problem(on: Stage) -> None:
     for route in ROUTES:
-        path = route.path.replace("{id}", NO_JOB).replace("{index}", "0") + "?nonsense=1"
+        names = {"id": NO_JOB, "index": 0, "target": "server", "scheme": "basic"}
+        path = route.path.format_map(names) + "?nonsense=1"
         status, reply = await on.bitsd.call(route.method, path, {"nonsense": 1})
         assert status in {400, 403, 404}, (route, reply)
         assert reply["code"] != "E_NOTIMPL", (route, reply)

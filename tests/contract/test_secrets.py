@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import pytest
 
 from daemon.keys import KeySeal
 from jobqueue.errors import InvalidStateError, RefusedError
-from jobqueue.job import Owner, Properties
+from jobqueue.job import Properties
 from jobqueue.lost import give_up_lost_secrets
 from jobqueue.records import Records
 from jobqueue.secrets import ClientCertificate, Credential, JobSecrets
 from jobqueue.store import Store, open_store
-from jobqueue.transaction import IdempotentRequest
+from jobqueue.transaction import IdempotentRequest, Transaction
 from jobqueue.vault import Vault
 from tests.builders import BEN, a_file, a_job
 from tests.queue_stage import Stage, anyone, staged
@@ -113,7 +114,7 @@ def test_what_may_be_secret_is_sealed_in_a_row_and_reads_back() -> None:
     properties = Properties(display_name="a", custom_headers="Authorization: planted\r\n")
     job = replace(a_job(), properties=properties)
     file = replace(a_file(), remote_name="http://a/b?sig=planted", mirrors=("http://c/d?sig=planted", "http://e/"))
-    file = replace(file, fetched_from=file.remote_name)
+    file = replace(file, fetched_from="http://a/b#planted", response_headers="Link: <http://a/?sig=planted>")
     secrets = JobSecrets((replace(SERVER, password="planted"),), replace(CERTIFICATE, private_key="planted"))
     texts = RECORDS.job_to_text(job), RECORDS.file_to_text(file), RECORDS.secrets_to_text(secrets)
     assert "planted" not in "".join(texts)
@@ -229,28 +230,35 @@ async def test_with_its_key_nothing_is_lost(store: Store) -> None:
 
 async def test_a_database_from_before_there_were_secrets_is_brought_up_and_sealed(tmp_path: Path) -> None:
     path = tmp_path / "queue.db"
+    job = replace(a_job(), properties=Properties("a job", custom_headers="X-Key: planted"))
+    files = [a_file(index, remote_name=f"http://origin/{index}?token=planted") for index in range(200)]
+
+    def fill(tx: Transaction) -> None:
+        tx.insert_job(job, None)
+        for file in files:
+            tx.put_file(job.id, file)
+
     store = await open_store(str(path), KeySeal(bytes(32)))
-    job = replace(a_job(), owner=Owner(1, 1, "anna"))
-    job = replace(job, properties=replace(job.properties, custom_headers="X-Key: planted"))
-    file = a_file(remote_name="http://origin/a?token=planted")
-    await store.write(lambda tx: tx.insert_job(job, None))
-    await store.write(lambda tx: tx.put_file(job.id, file))
+    await store.write(fill)
     await store.close()
-    with sqlite3.connect(path) as old:
-        old.execute("DROP TABLE secrets")
-        for statement, text in (
-            ("UPDATE jobs SET record = ?", RECORDS.job_to_text(job)),
-            ("UPDATE files SET record = ?", RECORDS.file_to_text(file)),
-        ):
-            old.execute(statement, (json.dumps(in_clear(json.loads(text))),))
-        old.execute("PRAGMA user_version = 1")
-    old.close()
+    with closing(sqlite3.connect(path)) as old, old:
+        old.create_function("in_clear", 1, lambda text: json.dumps(in_clear(json.loads(text))))
+        old.executescript(
+            "DROP TABLE secrets; UPDATE jobs SET record = in_clear(record); UPDATE files SET record = in_clear(record);"
+            " PRAGMA user_version = 1"
+        )
     assert b"planted" in path.read_bytes()
     store = await open_store(str(path), KeySeal(bytes(32)))
-    assert await store.read(lambda tx: (tx.job(job.id), tx.file(job.id, 0))) == (replace(job, row=1), file)
+    assert await store.read(lambda tx: (tx.job(job.id), list(tx.files(job.id)))) == (replace(job, row=1), files)
+    await store.write(lambda tx: tx.put_secrets(job.id, JobSecrets((SERVER,))))
+    await store.close()
+    assert b"planted" not in path.read_bytes()
+
+
+async def test_secrets_go_with_the_record_of_their_job(store: Store) -> None:
+    job = a_job()
+    await store.write(lambda tx: tx.insert_job(job, None))
     await store.write(lambda tx: tx.put_secrets(job.id, JobSecrets((SERVER,))))
     assert (await store.read(lambda tx: tx.secrets(job.id))).credentials == (SERVER,)
     await store.write(lambda tx: tx.delete_job(job.id))
     assert not await store.read(lambda tx: tx.secrets(job.id))
-    await store.close()
-    assert b"planted" not in path.read_bytes()

@@ -1,7 +1,9 @@
 """Passwords and proxies over real sockets: who is asked, what is answered, and who never sees it."""
 
 import socket
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -233,3 +235,30 @@ async def test_a_name_nobody_has_is_no_fault_of_a_proxy(source: HttpSource) -> N
         await status_of(source, "https://nobody.invalid/f")
     async with ForwardProxy() as proxy:
         assert await status_of(source, "https://nobody.invalid/f", proxy=through(proxy)) == 502
+
+
+async def test_no_log_shows_a_secret(
+    source: HttpSource, origin: Origin, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even at debug level, with asyncio in debug mode, when everything fails."""
+    caplog.set_level("DEBUG")
+    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.get_debug", lambda _: True)
+    origin.file("/f", size=10, auth=Auth(schemes=("Digest", "Basic")), redirect=None)
+    origin.file("/broken", garbage_head=b"what?\r\n\r\n")
+    origin.file("/cut", size=10, drop_after=5, drop_times=-1)
+    origin.file("/there", redirect="http://user:secret-4@nobody.invalid/?token=secret-5")
+    async with ForwardProxy(auth=Auth()) as proxy:
+        for path in ("/f", "/broken", "/cut", "/there", "/none"):
+            for rule in (ProxyRule(), through(proxy), through(dead_address())):
+                with suppress(TransferError):
+                    await status_of(
+                        source,
+                        origin.url(f"{path}?token=secret-1"),
+                        headers={"X-Api-Key": "secret-2"},
+                        credentials=tuple(Credential(one.target, one.scheme, "ann", "secret-3") for one in WRONG),
+                        proxy=rule,
+                    )
+    assert any(record.name == "asyncio" for record in caplog.records)
+    shown = caplog.text + "".join(str(record.args) + str(record.exc_info) for record in caplog.records)
+    assert "secret" not in shown
+    assert b64encode(b"ann:secret-3").decode() not in shown

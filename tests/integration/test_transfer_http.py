@@ -23,7 +23,7 @@ from transfer.errors import (
     TransferError,
 )
 from transfer.http import HttpSource
-from transfer.request import ByteRange, RedirectPolicy, Result
+from transfer.request import ByteRange, RedirectPolicy
 from transfer.source import Ask
 
 __all__ = ["rig"]

@@ -5,7 +5,7 @@ import os
 from tests.nginx import Nginx, nginx
 from tests.transfer_rig import PartRecord, Rig, rig
 from transfer.http import HttpSource
-from transfer.request import ByteRange, Result
+from transfer.request import ByteRange
 from transfer.source import Ask
 
 __all__ = ["nginx", "rig"]

@@ -11,6 +11,7 @@ from daemon.api.content import _Stream, ready
 from daemon.api.ranges import Part
 from jobqueue.errors import RefusedError
 from jobqueue.job import File
+from jobqueue.reports import RemoteFacts
 from tests.builders import a_file
 
 OLD = a_file(size=100, offset=50, generation=1)
@@ -71,6 +72,16 @@ def _any(stand_in: object) -> Any:  # noqa: ANN401
 def test_the_last_byte_is_kept_back_until_the_file_is_verified(size: int | None, transferred: bool, most: int) -> None:
     file = a_file(size=size, transferred=transferred)
     assert [ready(file, landed) for landed in (0, 99, 100)] == [0, 99, most]
+
+
+def test_whatever_voids_bytes_that_may_have_been_read_begins_another_generation() -> None:
+    facts = RemoteFacts(
+        size=100, remote_size=100, etag=None, last_modified=None, is_date_weak=False, media_type=None, served_digest={},
+        response_headers="", inode=1, boot="", fetched_from="", asked_name="", remote_name="",
+    )  # fmt: skip
+    assert facts.learnt(OLD, 50).generation == OLD.generation
+    assert facts.learnt(OLD, 0).generation > OLD.generation
+    assert OLD.emptied().generation > OLD.generation
 
 
 async def test_what_has_landed_is_sent() -> None:

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -225,7 +226,7 @@ async def test_when_every_server_failed_all_failures_are_told(rig: Rig) -> None:
     ],
 )
 async def test_a_mirror_goes_on_only_with_the_same_file(
-    rig: Rig, etag: str | None, options: dict[str, object], goes_on: bool
+    rig: Rig, etag: str | None, options: dict[str, Any], goes_on: bool
 ) -> None:
     """Same size in all cases; the same strong ETag or a digest makes it the same file."""
     rig.hasten(reopen_limit=0)
@@ -258,7 +259,7 @@ async def test_the_next_attempt_begins_where_the_bytes_came_from(rig: Rig) -> No
 async def test_mirrors_that_a_server_names_are_used_when_a_digest_proves_their_bytes(rig: Rig) -> None:
     rig.hasten(reopen_limit=0)
     fields = {"Link": f"<{MIRROR}>; rel=duplicate; pri=1", "Digest": field(DATA).replace("=:", "=").rstrip(":")}
-    secrets = {
+    secrets: dict[str, Any] = {
         "headers": {"Authorization": "s", "X-Plain": "p"},
         "credentials": (Credential("SERVER", "BASIC", "u", "p"), Credential("PROXY", "BASIC", "u", "p")),
         "tls": TlsTerms(certificate="c", private_key="k"),
@@ -320,7 +321,7 @@ async def test_ranges_that_changed_in_between_are_all_fetched_anew(rig: Rig) -> 
 
 @pytest.mark.parametrize("options", [{"may_resume_unvalidated": True}, {"digest": {"sha256": SUM}}])
 async def test_ranges_need_no_second_look_when_the_owner_says_or_a_digest_tells(
-    rig: Rig, options: dict[str, object]
+    rig: Rig, options: dict[str, Any]
 ) -> None:
     rig.play(part_of([b"01234"], 0, 5, 10, None), part_of([b"56789"], 5, 10, 10, None))
     await rig.fetch(ranges=(ByteRange(0, 5), ByteRange(5)), **options)

@@ -20,7 +20,7 @@ from transfer.errors import (
     UnexpectedSizeError,
 )
 from transfer.fake import Drop, FakeReply, FakeSource, Hold, Stall
-from transfer.request import ByteRange, RemoteFile, Result, Settings, Validators
+from transfer.request import ByteRange, RemoteFile, Settings, Validators
 from transfer.segments import Span
 
 KNOWN = Validators('"v1"', None, 10)
