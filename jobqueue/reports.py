@@ -115,9 +115,16 @@ class Reports:
 
         await self._file(job_id, asked.index, moved)
 
-    async def closed(self, job_id: str, index: int, mtime: int) -> None:
-        """The file's attempt ended in good order: its synced bytes are on record, and there are no others."""
-        await self._file(job_id, index, lambda file: replace(file, boot=None, mtime=mtime))
+    async def closed(self, job_id: str, index: int, offset: int, mtime: int) -> None:
+        """The file's attempt ended in good order: its synced bytes are on record, and there are no others.
+
+        `offset` 0: what was there proved to be of no use, and nothing came in its place.
+        """
+
+        def left(file: File) -> File:
+            return file.emptied() if offset == 0 < file.offset else replace(file, boot=None, mtime=mtime)
+
+        await self._file(job_id, index, left)
 
     async def emptied(self, job_id: str, index: int) -> None:
         """What was fetched of the file turned out wrong: it starts from zero."""

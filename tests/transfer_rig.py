@@ -40,7 +40,7 @@ class Recorder:
     async def synced(self, offset: int) -> None:
         self.synced_at.append(offset)
 
-    async def closed(self, mtime: int) -> None:
+    async def closed(self, offset: int, mtime: int) -> None:
         self.mtime = mtime
 
 

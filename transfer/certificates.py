@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 
 class FlawError(ssl.SSLCertVerificationError):
@@ -98,7 +98,7 @@ def _is_issued(
         return False
     if "CERT_DATE_INVALID" in forgiven:
         now = min(max(now, leaf.not_valid_before_utc), leaf.not_valid_after_utc)
-    authorities = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _must_be_ca)
+    authorities = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
     leaves = ExtensionPolicy.permit_all().require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
     try:
         policy = PolicyBuilder().store(Store(list(roots))).time(now)
@@ -107,11 +107,6 @@ def _is_issued(
     except (VerificationError, ValueError):
         return False
     return True
-
-
-def _must_be_ca(_policy: Policy, _certificate: x509.Certificate, constraints: x509.BasicConstraints) -> None:
-    if not constraints.ca:
-        raise ValueError("an issuer in the chain is not an authority")
 
 
 def _names(leaf: x509.Certificate) -> x509.SubjectAlternativeName | None:

@@ -199,7 +199,7 @@ class Observer(Protocol):
     async def synced(self, offset: int) -> None:
         """Everything below `offset` is on the disk."""
 
-    async def closed(self, mtime: int) -> None:
-        """The attempt ended in good order without a result: the bytes on record are there, the file is not touched
-        any more, and `mtime` (st_mtime_ns) tells whether somebody else does.
+    async def closed(self, offset: int, mtime: int) -> None:
+        """The attempt ended in good order without a result: the file has `offset` bytes, it is not touched any more,
+        and `mtime` (st_mtime_ns) tells whether somebody else does.
         """

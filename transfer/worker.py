@@ -87,7 +87,7 @@ async def _settle(part: PartFile, sink: Sink, observer: Observer) -> None:
     """The attempt is over: keep what came, and have it known how the file was left."""
     await sink.settle()
     with suppress(LocalFileError):
-        await observer.closed(await part.stamp())
+        await observer.closed(sink.position, await part.stamp())
 
 
 class _Attempt:

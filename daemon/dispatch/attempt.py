@@ -177,9 +177,9 @@ class _Record:
     async def synced(self, offset: int) -> None:
         await self._to.reports.synced(self._job_id, self._index, offset)
 
-    async def closed(self, mtime: int) -> None:
+    async def closed(self, offset: int, mtime: int) -> None:
         with suppress(JobQueueError):  # the store cannot take it: the next attempt goes by what it has
-            await self._to.reports.closed(self._job_id, self._index, mtime)
+            await self._to.reports.closed(self._job_id, self._index, offset, mtime)
 
 
 def _raise_unless_transfer_errors(failures: BaseExceptionGroup) -> None:

@@ -118,7 +118,7 @@ def bad_files(bitsd: Bitsd) -> list[tuple[dict[str, object], str, str]]:
     (bitsd.downloads / "folder").mkdir(exist_ok=True)
     (bitsd.downloads / "file").touch()
     urls = ["http://h/" + "x" * 5000, "http://h/" + "x" * 2192, "ftp://h/a", "file:///etc/passwd", "a", "", "http://"]
-    urls += ["http:///a", "http://user:pw@h/a", "http://user@h/a", "http://h/a b", "http://h/ä", "http://hä/a"]
+    urls += ["http:///a", "http://:pw@h/a", "http://us%0Aer:pw@h/a", "http://h/a b", "http://h/ä", "http://hä/a"]
     urls += [
         "http://h:99999/a",
         "http://h:0/a",
@@ -218,7 +218,7 @@ async def test_bad_file_lists_and_changes_of_a_file(bitsd: Bitsd) -> None:
         {"old": URL, "new": ""},
         {"old": URL, "new": "ftp://h/"},
     ]
-    prefixes += [{"old": URL, "new": URL + "x" * 2200}, {"old": URL, "new": "http://u:p@h/"}]
+    prefixes += [{"old": URL, "new": URL + "x" * 2200}, {"old": URL, "new": "http://:p@h/"}]
     found += [await refused(bitsd, "POST", f"{path}/replace-remote-prefix", body, status=400) for body in prefixes]
     for index in ("1", "9" * 18):
         for method, body in (("GET", None), ("PATCH", {"validated": True})):

@@ -262,3 +262,15 @@ async def test_no_log_shows_a_secret(
     shown = caplog.text + "".join(str(record.args) + str(record.exc_info) for record in caplog.records)
     assert "secret" not in shown
     assert b64encode(b"ann:secret-3").decode() not in shown
+
+
+async def test_a_proxy_that_cannot_be_trusted_is_passed_over_like_a_dead_one(
+    source: HttpSource, origin: Origin
+) -> None:
+    origin.file("/f", size=10)
+    async with Origin(tls=CERTIFICATES.server("unknown-ca")) as stranger, ForwardProxy() as proxy:
+        assert await status_of(source, origin.url("/f"), proxy=through(stranger.url(), proxy)) == 200
+        with pytest.raises(ConnectFailedError) as caught:
+            await status_of(source, origin.url("/f"), proxy=through(stranger.url()))
+        assert stranger.url() in str(caught.value)
+        assert stranger.requests == []
