@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -82,11 +83,18 @@ async def serve(config: Config, options: Options) -> None:
             parts.backend.is_stopping = True
             parts.backend.events.close()
             parts.scheduler.stop()
-            loop.call_later(STOP_TIME, _give_up)
+            _limit_the_stop()
             serving.close()
             stop.set()
             await runner.cleanup()
     log.info("stopped")
+
+
+def _limit_the_stop() -> None:
+    """From a thread: it must end even when the loop hangs."""
+    timer = threading.Timer(STOP_TIME, _give_up)
+    timer.daemon = True
+    timer.start()
 
 
 def _give_up() -> None:

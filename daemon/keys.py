@@ -9,11 +9,13 @@ import os
 import secrets
 import stat
 from contextlib import suppress
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from daemon.config import ConfigError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_SIZE = 32
 NONCE_SIZE = 12
@@ -23,8 +25,14 @@ class KeySeal:
     """jobqueue.secrets.Seal with a key of 32 bytes. Used on the store's thread."""
 
     def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
+        self._key = key
         self.mark = f"{hashlib.sha256(b'bitsd ' + key).hexdigest()[:8]}."
+
+    @cached_property
+    def _cipher(self) -> "AESGCM":
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 9 MiB: only with the first secret
+
+        return AESGCM(self._key)
 
     def seal(self, text: str) -> str:
         """The mark, then base64 of nonce and ciphertext."""
@@ -33,6 +41,8 @@ class KeySeal:
 
     def unseal(self, text: str) -> str | None:
         """None when it was sealed with another key, or is damaged."""
+        from cryptography.exceptions import InvalidTag  # as above
+
         try:
             raw = base64.b64decode(text.removeprefix(self.mark), validate=True)
             return self._cipher.decrypt(raw[:NONCE_SIZE], raw[NONCE_SIZE:], None).decode()

@@ -55,23 +55,16 @@ def set_properties(job: Job, values: Mapping[str, object]) -> Job:
             field="custom_headers_write_only",
         )
     wanted = replace(current, **values)  # type: ignore[arg-type]  # names and types were checked at the wire
-    pinned = _pinned(wanted)
-    if pinned is not None:
+    if wanted.http_method != "GET":
         if values.get("priority", Priority.FOREGROUND) is not Priority.FOREGROUND:
-            code, why = pinned
-            raise RefusedError(code, f"cannot set priority: a job with {why} runs at FOREGROUND", field="priority")
+            raise RefusedError(
+                "BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD",
+                f"cannot set priority: a job with method {wanted.http_method} runs at FOREGROUND",
+                field="priority",
+            )
         wanted = replace(wanted, priority=Priority.FOREGROUND)
     check_properties(wanted)
     return replace(job, properties=wanted)
-
-
-def _pinned(properties: Properties) -> tuple[str, str] | None:
-    """Why the job runs at FOREGROUND only (§5.5, §5.6): the code of a refusal, and the reason; None = it need not."""
-    if properties.http_method != "GET":
-        return "BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD", f"method {properties.http_method}"
-    if properties.dynamic_content:
-        return "BG_E_UNSUPPORTED_JOB_CONFIGURATION", "dynamic_content"
-    return None
 
 
 def check_properties(properties: Properties) -> None:

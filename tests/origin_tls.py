@@ -22,7 +22,7 @@ DAY = dt.timedelta(days=1)
 
 
 class Alerting(ssl.SSLObject):
-    """A server's side of a connection that says why a handshake failed, as all but asyncio's own do: asyncio writes what
+    """A server's side of a connection that says why a handshake failed, as most do: asyncio writes what
     there is to be said when the handshake wants more to read, and not when it failed.
     """
 

@@ -6,7 +6,6 @@ taken from the subject, and a certificate that cannot be parsed is refused. Pure
 """
 
 import datetime as dt
-import ssl
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -14,13 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
-
-class FlawError(ssl.SSLCertVerificationError):
-    """The certificate has a flaw that is not forgiven: `kind` as in TlsFailedError."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(1, f"the certificate was refused: {kind or 'unreadable'}")
-        self.kind = kind
+from transfer.flaw import FlawError
 
 
 def check(

@@ -49,6 +49,7 @@ class Sink:
         self._flushed_at = self._loop.time()
         self._synced = synced
         self._is_sync_broken = False
+        self._writing = asyncio.Lock()
         self._syncing = asyncio.Lock()
         progress.transferred = part.offset
 
@@ -90,12 +91,12 @@ class Sink:
 
     async def flush(self) -> None:
         """Write what is gathered."""
-        if self._pending:
-            data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
-            self._pending.clear()
-            self._gathered = 0
-            await to_the_end(self._write(data))
-        self._flushed_at = self._loop.time()
+        async with self._writing:
+            if self._pending:
+                data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+                self._pending.clear()
+                await to_the_end(self._write(data))
+            self._flushed_at = self._loop.time()
 
     async def _write(self, data: bytes) -> None:
         hashing = None
@@ -108,6 +109,7 @@ class Sink:
             if hashing is not None:
                 await hashing
             taken = self._part.end - before  # a disk that fills up takes some of it
+            self._gathered -= len(data)
             self._progress.transferred += taken
             self.landed += taken
 
@@ -117,7 +119,7 @@ class Sink:
 
     async def restart(self) -> None:
         """Throw away every byte; what a running sync counted is reported before, never after."""
-        async with self._syncing:
+        async with self._writing, self._syncing:
             self._pending.clear()
             self._gathered = 0
             await to_the_end(self._part.clear())
@@ -149,10 +151,14 @@ class Sink:
             await self._observer.synced(written)
 
     async def checkpoints(self, interval: float) -> None:
-        """Sync every `interval` seconds, until cancelled."""
+        """Sync every `interval` seconds, until cancelled, and write what came before the server went silent."""
+        synced_at = self._loop.time()
         while True:
-            await asyncio.sleep(interval)
-            await self.sync()
+            await asyncio.sleep(min(interval, LONGEST_GATHERING))
+            await self.flush()
+            if self._loop.time() - synced_at >= interval:
+                await self.sync()
+                synced_at = self._loop.time()
 
     async def settle(self) -> None:
         """The attempt is over: keep what came. That this fails too is no news after the first failure."""

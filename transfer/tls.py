@@ -11,13 +11,14 @@ import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from cryptography import x509
-
-from transfer.certificates import FlawError, check
 from transfer.errors import TlsFailedError
+from transfer.flaw import FlawError
 from transfer.request import TlsTerms
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 MOST_CONTEXTS = 64
 NO_CHECK_TIME = 0x200000
@@ -79,11 +80,13 @@ class Context(ssl.SSLContext):
     sslobject_class = Stream
     forgiven: frozenset[str] = frozenset()
     is_checked_here = False
-    roots: Sequence[x509.Certificate] = ()
+    roots: "Sequence[x509.Certificate]" = ()
 
     def check(self, connection: ssl.SSLObject) -> None:
         """After the handshake and before the first byte of a request. Raises FlawError."""
         if self.is_checked_here:
+            from transfer.certificates import check  # 8 MiB that most never need
+
             presented = _presented(connection)
             check(presented, connection.server_hostname or "", self.roots, self.forgiven, dt.datetime.now(dt.UTC))
 
@@ -160,8 +163,10 @@ def _load(context: ssl.SSLContext, terms: TlsTerms) -> None:
             raise TlsFailedError("cannot use the job's client certificate", "CLIENT_CERT_NEEDED") from None
 
 
-def _roots(context: ssl.SSLContext, ca_bundle: str) -> list[x509.Certificate]:
+def _roots(context: ssl.SSLContext, ca_bundle: str) -> "list[x509.Certificate]":
     """The trusted roots: OpenSSL reads those of a directory only when it meets them."""
+    from cryptography import x509  # as above
+
     found = context.get_ca_certs(binary_form=True)
     folder = ssl.get_default_verify_paths().capath
     if not ca_bundle and folder is not None:

@@ -33,6 +33,7 @@ DEFAULTS: dict[str, object] = {
     "proxy": {"usage": "PRECONFIG", "list": None, "bypass": None},
     "custom_headers": None,
     "custom_headers_write_only": False,
+    "client_certificate": None,
     "security_flags": [],
     "cost_policy": "ALWAYS",
     "http_method": "GET",

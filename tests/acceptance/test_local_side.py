@@ -44,10 +44,9 @@ async def suspended(bitsd: Bitsd, origin: Origin) -> tuple[Document, Script]:
     """A job with 200 000 of 500 000 bytes that waits for its owner; the service has let go of the file."""
     file = origin.file("/a", size=500_000, stall_after=200_000)
     job = await bitsd.create(origin.url("/a"))
-    await origin.stalled.wait()
+    await bitsd.until(job, lambda found: found["progress"]["bytes_transferred"] == 200_000)
     await bitsd.act(job, "suspend")
     await is_closed(bitsd)
-    assert (await bitsd.job(job))["progress"]["bytes_transferred"] == 200_000
     return job, file
 
 

@@ -1,5 +1,6 @@
 """Secrets planted in a real service by every way in, and looked for everywhere: files, log, events, documents, `ps`."""
 
+import asyncio
 import json
 import os
 import signal
@@ -327,7 +328,12 @@ async def test_a_key_that_cannot_be_trusted_stops_the_start_and_is_named(tmp_pat
     state = tmp_path / "state"
     before = {path.name: path.read_bytes() for path in state.iterdir() if path.is_file()}
     (tmp_path / "log").unlink()
-    assert await (await bitsd.spawn()).wait() == 2
+    process = await bitsd.spawn()
+    try:
+        assert await asyncio.wait_for(process.wait(), 60) == 2
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert f"bitsd: cannot use {key}: " in bitsd.log
     assert len(bitsd.log.splitlines()) == 1
     assert {path.name: path.read_bytes() for path in state.iterdir() if path.is_file()} == before

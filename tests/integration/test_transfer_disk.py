@@ -91,7 +91,7 @@ async def test_more_than_the_disk_has_is_refused_before_the_first_byte(rig: Rig)
     assert (caught.value.errno, caught.value.path) == (errno.ENOSPC, str(rig.part))
     assert rig.data() == b""
     assert rig.part.stat().st_blocks == 0
-    assert rig.observer.started_at == []
+    assert rig.observer.started_at == [0]
 
 
 def refusing(code: int, *, after: int = 0) -> Callable[..., int]:

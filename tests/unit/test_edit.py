@@ -102,15 +102,6 @@ def test_a_custom_method_pins_the_job_to_the_foreground() -> None:
     assert refusal(a_job(), http_method="POST", priority=Priority.LOW).facts["field"] == "priority"
 
 
-def test_dynamic_content_runs_at_foreground_only() -> None:
-    job = set_properties(a_job(priority=Priority.LOW), {"dynamic_content": True})
-    assert job.properties.priority is Priority.FOREGROUND
-    assert refusal(job, priority=Priority.HIGH).code == "BG_E_UNSUPPORTED_JOB_CONFIGURATION"
-    assert (
-        set_properties(job, {"dynamic_content": False, "priority": Priority.HIGH}).properties.priority is Priority.HIGH
-    )
-
-
 def test_a_custom_method_does_not_go_with_dynamic_content_in_either_order() -> None:
     for first, second in (
         ({"http_method": "POST"}, {"dynamic_content": True}),

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from transfer.certificates import FlawError, check
+from transfer.certificates import check
+from transfer.flaw import FlawError
 
 NOW = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
