@@ -15,8 +15,8 @@ from tests.faults.servers import Placed, Servers
 from tests.process import Bitsd, Document
 
 ENVIRONMENT = {
-    "BITSD_TRANSFER__STALL_TIMEOUT": "2",
-    "BITSD_TRANSFER__CONNECT_TIMEOUT": "2",
+    "BITSD_TRANSFER__STALL_TIMEOUT": "4",
+    "BITSD_TRANSFER__CONNECT_TIMEOUT": "4",
     "BITSD_RETRY__MINIMUM_RETRY_DELAY_FLOOR": "1",
     "BITSD_LIMITS__JOBS_PER_USER": "0",
     "BITSD_LIMITS__JOBS_PER_MACHINE": "0",

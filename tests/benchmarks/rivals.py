@@ -6,6 +6,7 @@ Owns their command lines and processes. They get a fresh directory and no config
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -51,9 +52,10 @@ class Rival:
         return promises <= ({"digest"} if self.checksum else set())
 
     def version(self) -> str:
-        """The first line of what it says of itself."""
+        """The number in the first line of what it says of itself."""
         said = subprocess.run([self.name, "--version"], capture_output=True, text=True, check=True)
-        return said.stdout.partition("\n")[0]
+        number = re.search(r"\d+(\.\d+)+", said.stdout)
+        return number[0] if number else "?"
 
     async def end(self, placed: Placed, folder: Path, bundle: str, interrupt: signal.Signals | None) -> Ending:
         """Run it until it succeeds, three times at most; an interrupted run does not count."""

@@ -111,7 +111,7 @@ FAULTS = {
     ),
     "change-every-time": Fault(
         "every request sees another file, and none is complete",
-        Retries("BG_E_REMOTE_FILE_CHANGED"),
+        Retries("BG_E_REMOTE_FILE_CHANGED", other="BG_E_CONNECTION_CLOSED"),
         {"drop_after": CUT_AT, "drop_times": -1, "change_every_time": True, "ignore_if_range": True},
     ),
     "change-after-it-came": Fault("changes when it is all here", OneVersion(), {"change_after": 1}),

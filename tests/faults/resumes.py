@@ -22,6 +22,8 @@ CONTENT_RANGES = {
     "equals-sign": f"bytes={CUT_AT}-{LAST}/{SIZE}",
     "enormous": f"bytes {CUT_AT}-{'9' * 40}/{'9' * 41}",
 }
+APART = "{other}{path}"
+"""On connections of its own: surplus of another fault must not cost the first reply, by which the type is known."""
 UNPROVEN = {"etag": None, "last_modified": None}
 IGNORANT: dict[str, Any] = CUT | {"ignore_if_range": True}
 
@@ -109,29 +111,34 @@ FAULTS |= {
         "a login page for the rest, for a while",
         Identical(),
         CUT | {"headers": {"Content-Type": "application/zip"}, "portal_after": 1, "portal_times": 2},
+        remote=APART,
     ),
     "portal-for-ever": Fault(
         "a login page for the rest, for ever",
         Retries("BG_E_INVALID_SERVER_RESPONSE"),
         CUT | {"headers": {"Content-Type": "application/zip"}, "portal_after": 1, "portal_times": -1},
+        remote=APART,
     ),
     "portal-redirect": Fault(
         "led to a login page for the rest, for a while",
         Identical(),
         CUT
-        | {"headers": {"Content-Type": "application/zip"}, "portal_after": 1, "portal_redirect": "{other}{path}-login"},
+        | {"headers": {"Content-Type": "application/zip"}, "portal_after": 1, "portal_redirect": "{good}{path}-login"},
         {"login": {"body": b"<html>log in</html>", "headers": {"Content-Type": "text/html"}, "etag": None}},
+        remote=APART,
     ),
     "portal-unknown-type": Fault(
         "a login page for the rest, the file had no type; its size is known",
         Identical(),
         CUT | {"portal_after": 1},
+        remote=APART,
         file={"expected_size": SIZE},
     ),
     "portal-first": Fault(
         "a login page instead of the file, whose size is known",
         Identical(),
         {"portal_after": 0},
+        remote=APART,
         file={"expected_size": SIZE},
     ),
 }
