@@ -9,7 +9,7 @@ from daemon.client.detail import describe_files
 from daemon.client.properties import header_block, parse_assignments
 from daemon.client.reference import JobArgument, resolve
 from daemon.client.session import DONE, Session, usage_error
-from daemon.client.target import pair_files, with_digest
+from daemon.client.target import pair_files, with_digest, with_mirrors
 
 FileWords = Annotated[
     list[str] | None,
@@ -19,6 +19,10 @@ Headers = Annotated[
     list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Send this header; may be repeated.")
 ]
 MakeDirs = Annotated[bool, typer.Option("--make-dirs", help="Make missing directories.")]
+Mirrors = Annotated[
+    list[str] | None,
+    typer.Option("--mirror", metavar="URL", help="Another address of the one file; may be repeated."),
+]
 Digest = Annotated[str | None, typer.Option("--sha256", metavar="HEX", help="SHA-256 that the one file must have.")]
 
 
@@ -34,6 +38,7 @@ def create(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other property; may be repeated.")
     ] = None,
     sha256: Digest = None,
+    mirrors: Mirrors = None,
     make_dirs: MakeDirs = False,
     resume: Annotated[bool, typer.Option("--resume", help="Start it at once.")] = False,
 ) -> None:
@@ -49,8 +54,8 @@ def create(
             body["priority"] = priority.upper()
         if block := header_block(headers):
             body["custom_headers"] = block
-        if files or sha256:
-            body["files"] = _to_add(files, sha256, make_dirs)
+        if files or sha256 or mirrors:
+            body["files"] = _to_add(files, sha256, mirrors, make_dirs)
         if resume:
             body["resume"] = True
         job = await client.create_job(**body)
@@ -67,14 +72,16 @@ def add(
     context: typer.Context,
     job: JobArgument,
     files: FileWords = None,
+    *,
     sha256: Digest = None,
+    mirrors: Mirrors = None,
     make_dirs: MakeDirs = False,
 ) -> None:
     """Add files to a job. All of them or none."""
     session: Session = context.obj
 
     async def work(client: Client) -> int:
-        to_add = _to_add(files, sha256, make_dirs)
+        to_add = _to_add(files, sha256, mirrors, make_dirs)
         if not to_add:
             raise usage_error("name at least one file: bitsctl add JOB URL [LOCAL]")
         added = await client.add_files(await resolve(client, job), to_add)
@@ -116,6 +123,8 @@ def set_properties(
     session.run(work)
 
 
-def _to_add(words: list[str] | None, sha256: str | None, make_dirs: bool) -> list[dict[str, Any]]:
-    files = with_digest(pair_files(words or ()), sha256)
+def _to_add(
+    words: list[str] | None, sha256: str | None, mirrors: list[str] | None, make_dirs: bool
+) -> list[dict[str, Any]]:
+    files = with_mirrors(with_digest(pair_files(words or ()), sha256), mirrors)
     return [{**file, "make_dirs": True} for file in files] if make_dirs else files

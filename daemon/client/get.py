@@ -14,13 +14,14 @@ import typer
 
 from daemon.client.client import Client
 from daemon.client.credentials import PasswordFile, PasswordStdin, ask_password
+from daemon.client.editing import Mirrors
 from daemon.client.errors import TimedOut
 from daemon.client.fetch import Ending, Fetch, Login, Result, create
 from daemon.client.output import clean
 from daemon.client.progress import view_for
 from daemon.client.properties import header_block
 from daemon.client.session import DONE, FAILED, INTERRUPTED, TIMED_OUT, Session
-from daemon.client.target import name_files, with_digest
+from daemon.client.target import name_files, with_digest, with_mirrors
 from daemon.schema import MAX_NAME, Job
 
 
@@ -33,6 +34,7 @@ def get(
     name: Annotated[str | None, typer.Option(help="Display name of the job; default: the name of the file.")] = None,
     priority: Annotated[str | None, typer.Option(help="FOREGROUND (default), HIGH, NORMAL or LOW.")] = None,
     sha256: Annotated[str | None, typer.Option(metavar="HEX", help="SHA-256 that the one file must have.")] = None,
+    mirrors: Mirrors = None,
     headers: Annotated[
         list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="Send this header; may be repeated.")
     ] = None,
@@ -56,7 +58,7 @@ def get(
         login = Login(user or "", password)
 
     async def work(client: Client) -> int:
-        files = with_digest(name_files(urls, output, directory), sha256)
+        files = with_mirrors(with_digest(name_files(urls, output, directory), sha256), mirrors)
         if make_dirs:
             files = [{**file, "make_dirs": True} for file in files]
         body: dict[str, Any] = {

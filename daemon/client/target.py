@@ -83,3 +83,12 @@ def with_digest(files: list[dict[str, Any]], sha256: str | None) -> list[dict[st
     if len(files) != 1:
         raise usage_error("--sha256 is for one file")
     return [{**files[0], "digest": {"sha-256": digest}}]
+
+
+def with_mirrors(files: list[dict[str, Any]], mirrors: list[str] | None) -> list[dict[str, Any]]:
+    """The files with further addresses of the only one of them."""
+    if not mirrors:
+        return files
+    if len(files) != 1:
+        raise usage_error("--mirror is for one file")
+    return [{**files[0], "mirrors": mirrors}]

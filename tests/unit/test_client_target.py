@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.client.errors import InvalidArgument
-from daemon.client.target import name_files, name_from_url, pair_files, with_digest
+from daemon.client.target import name_files, name_from_url, pair_files, with_digest, with_mirrors
 
 LETTERS = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/")
 
@@ -63,3 +63,11 @@ def test_a_digest_is_for_one_file_and_well_formed() -> None:
     for files, digest in ((one, "ab"), (one, "g" * 64), (one * 2, "a" * 64)):
         with pytest.raises(InvalidArgument):
             with_digest(files, digest)
+
+
+def test_mirrors_are_those_of_one_file() -> None:
+    one = [{"remote_name": "http://a/x", "local_name": "/x"}]
+    assert with_mirrors(one, None) == one
+    assert with_mirrors(one, ["http://b/x"]) == [{**one[0], "mirrors": ["http://b/x"]}]
+    with pytest.raises(InvalidArgument):
+        with_mirrors(one * 2, ["http://b/x"])
