@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from transfer.redirects import carried
 from transfer.request import Terms, TlsTerms, TransferRequest, Validators
-from transfer.segments import Span, is_boundary
+from transfer.segments import held_of_piece
 
 OVERLAP = 65_536
 """Bytes that are fetched again and compared when nothing else tells whether the file is the same."""
@@ -62,24 +62,24 @@ class Held:
             return Validators(media_type=known.media_type)
         if known.strong and (is_same or not (self.has_digest or known.size is None)):
             return known
-        is_enough = self._request.may_resume_unvalidated or is_boundary(self._request.ranges, position)
-        if known.size is not None and (self.has_digest or (is_same and is_enough)):
+        if known.size is None:
+            return None
+        if self.has_digest:
             return replace(known, etag=None, last_modified=None)
-        return None
+        is_enough = self._request.may_resume_unvalidated or held_of_piece(self._request.ranges, position) == 0
+        return known if is_same and is_enough else None
 
-    def overlap(self, proof: Validators, position: int, span: Span) -> int:
-        """How many bytes before `span` are asked for again, to be compared with those at `position` on disk."""
-        if proof.strong or self.has_digest or not self._request.may_resume_unvalidated:
+    def overlap(self, proof: Validators, position: int) -> int:
+        """How many bytes before local `position` are asked for again, to be compared with those on disk."""
+        if proof.strong or self.has_digest:
             return 0
-        if self._request.ranges:
-            return 0
-        return min(OVERLAP, position, span.start)
+        return min(OVERLAP, held_of_piece(self._request.ranges, position))
 
     @property
     def needs_recheck(self) -> bool:
         """Ranges were fetched one after another with nothing to tell whether the file changed in between."""
         is_several = len(self._request.ranges) > 1
-        return is_several and not (self.version.strong or self.has_digest or self._request.may_resume_unvalidated)
+        return is_several and not (self.version.strong or self.has_digest)
 
 
 def terms_for(request: TransferRequest, url: str) -> Terms:

@@ -47,16 +47,14 @@ def pieces(ranges: Sequence[ByteRange], total: int | None) -> list[Span]:
     return list(_spans(ranges, total))
 
 
-def is_boundary(ranges: Sequence[ByteRange], offset: int) -> bool:
-    """A range of the local file begins at `offset`: what is before it came with other requests."""
+def held_of_piece(ranges: Sequence[ByteRange], offset: int) -> int:
+    """How many bytes before local `offset` came with the range that goes on there; 0 where a range begins."""
     start = 0
-    for piece in ranges:
-        if start == offset:
-            return True
-        if piece.length is None:
-            return False
+    for piece in ranges or WHOLE:
+        if piece.length is None or offset < start + piece.length:
+            return offset - start
         start += piece.length
-    return False
+    return 0
 
 
 def are_within(ranges: Sequence[ByteRange], total: int) -> bool:

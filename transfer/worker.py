@@ -170,7 +170,7 @@ class _Attempt:
         if proof is None or (position and not self._request.is_resumable):
             await self._discard()
             return
-        overlap = self._held.overlap(proof, position, span)
+        overlap = self._held.overlap(proof, position)
         ask = self._ask(url, Span(span.start - overlap, span.end), proof)
         async with self._source.open(ask) as reply:
             verdict = judge(ask, reply.head)

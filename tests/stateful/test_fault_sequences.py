@@ -136,7 +136,7 @@ async def fetch(folder: Path, scripts: Sequence, options: Options) -> bytes | Tr
     return failure
 
 
-KINDS = st.sampled_from(["plain", "ranges", "digest"])
+KINDS = st.sampled_from(["plain", "ranges", "digest", "unvalidated"])
 RANGES = (ByteRange(900, 90), ByteRange(100, 100))
 
 
@@ -154,6 +154,8 @@ def test_what_is_published_is_always_one_version(
         options["digest"] = {"sha256": first.digest()}
     elif kind == "ranges":
         options["ranges"] = RANGES
+    elif kind == "unvalidated":
+        options["may_resume_unvalidated"] = True
     with TemporaryDirectory() as folder:
         found = asyncio.run(fetch(Path(folder), scripts, options))
     if kind == "digest":

@@ -319,13 +319,29 @@ async def test_ranges_that_changed_in_between_are_all_fetched_anew(rig: Rig) -> 
     assert rig.data() == b"hibcd"
 
 
-@pytest.mark.parametrize("options", [{"may_resume_unvalidated": True}, {"digest": {"sha256": SUM}}])
-async def test_ranges_need_no_second_look_when_the_owner_says_or_a_digest_tells(
-    rig: Rig, options: dict[str, Any]
-) -> None:
+async def test_ranges_need_no_second_look_when_a_digest_tells(rig: Rig) -> None:
     rig.play(part_of([b"01234"], 0, 5, 10, None), part_of([b"56789"], 5, 10, 10, None))
-    await rig.fetch(ranges=(ByteRange(0, 5), ByteRange(5)), **options)
+    await rig.fetch(ranges=(ByteRange(0, 5), ByteRange(5)), digest={"sha256": SUM})
     assert rig.data() == DATA
+
+
+async def test_the_owner_may_let_an_overlap_decide_within_a_range(rig: Rig) -> None:
+    first = part_of([b"01234"], 0, 5, 10, None)
+    source = rig.play(first, part_of([b"567", Drop()], 5, 10, 10, None), part_of([b"56789"], 5, 10, 10, None), first)
+    await rig.fetch(ranges=(ByteRange(0, 5), ByteRange(5)), may_resume_unvalidated=True)
+    assert rig.data() == DATA
+    assert [ask.span for ask in source.asks] == [Span(0, 5), Span(5, 10), Span(5, 10), Span(0, 5)]
+
+
+async def test_an_overlap_does_not_help_when_a_weak_validator_changed(rig: Rig) -> None:
+    source = rig.play(
+        whole([b"0123", Drop()], 10, 'W/"v1"'),
+        part_of([b"0123456789"], 0, 10, 10, 'W/"v2"'),
+        whole([OTHER], 10, 'W/"v2"'),
+    )
+    await rig.fetch(may_resume_unvalidated=True)
+    assert rig.data() == OTHER
+    assert source.asks[2].span is None
 
 
 async def test_a_range_that_breaks_off_without_a_validator_starts_the_file_over(rig: Rig) -> None:
