@@ -72,7 +72,7 @@ async def test_a_file_changed_on_the_server_meanwhile_is_fetched_anew(tmp_path: 
 
 async def test_a_stop_ends_within_five_seconds_while_a_server_is_silent(tmp_path: Path) -> None:
     async with Origin() as origin:
-        origin.file("/silent", size=1_000_000, stall_after=1000)
+        origin.file("/silent", size=1_000_000, stall_after=1000, stall_times=-1)
         bitsd = Bitsd(tmp_path, BITSD_TRANSFER__STALL_TIMEOUT="60")
         async with bitsd:
             job = await bitsd.create(origin.url("/silent"))
