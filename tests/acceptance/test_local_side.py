@@ -294,7 +294,7 @@ async def test_a_directory_that_was_closed_to_its_user_is_access_denied() -> Non
 async def test_cancel_gives_back_the_room_that_was_taken(bitsd: Bitsd, origin: Origin) -> None:
     origin.file("/a", size=50_000_000, stall_after=1000)
     job = await bitsd.create(origin.url("/a"))
-    await origin.stalled.wait()
+    await bitsd.until(job, lambda found: found["progress"]["bytes_transferred"] == 1000)
     await bitsd.act(job, "suspend")
     part = part_of(bitsd)
     assert part.stat().st_blocks * 512 >= 50_000_000

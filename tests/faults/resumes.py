@@ -110,8 +110,9 @@ FAULTS |= {
     "portal": Fault(
         "a login page for the rest, for a while",
         Identical(),
-        CUT | {"headers": {"Content-Type": "application/zip"}, "portal_after": 1, "portal_times": 2},
+        CUT | {"headers": {"Content-Type": "application/zip"}, "portal_after": 1},
         remote=APART,
+        file={"expected_size": SIZE},
     ),
     "portal-for-ever": Fault(
         "a login page for the rest, for ever",
@@ -126,6 +127,7 @@ FAULTS |= {
         | {"headers": {"Content-Type": "application/zip"}, "portal_after": 1, "portal_redirect": "{good}{path}-login"},
         {"login": {"body": b"<html>log in</html>", "headers": {"Content-Type": "text/html"}, "etag": None}},
         remote=APART,
+        file={"expected_size": SIZE},
     ),
     "portal-unknown-type": Fault(
         "a login page for the rest, the file had no type; its size is known",
