@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from daemon import __version__, sockets
+from daemon.accept import Acceptor
+from daemon.activity import Activity
 from daemon.api.call import Backend
 from daemon.api.connection import Connection
 from daemon.api.server import application
-from daemon.clock import ServiceClock
+from daemon.clock import ASLEEP, ServiceClock
 from daemon.config import Config
 from daemon.dispatch.attempt import Dispatcher
 from daemon.dispatch.files import OwnerFiles
@@ -27,7 +30,9 @@ from daemon.events import EventLog
 from daemon.identity import Executors
 from daemon.keys import KeySeal, load_key
 from daemon.logs import configure
+from daemon.systemd import Supervisor, handed_over
 from jobqueue.edit import Limits
+from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.lost import give_up_lost_secrets
 from jobqueue.memory import MemoryStore
 from jobqueue.order import Slots
@@ -58,43 +63,114 @@ class Options:
     reload: Callable[[], Config]
 
 
+@dataclass(slots=True)
+class _Parts:
+    backend: Backend
+    scheduler: Scheduler
+    dispatcher: Dispatcher
+    clock: ServiceClock
+    boot_id: str
+
+
 async def serve(config: Config, options: Options) -> None:
-    """Run the service until SIGTERM or SIGINT.
+    """Run the service until SIGTERM or SIGINT, or until it is idle and may end.
 
     Raises sockets.ClaimError, ConfigError (of the key file), StoreFailedError when it cannot start.
     """
     _raise_file_limit()
-    loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    supervisor = Supervisor(os.environ)
+    handed = handed_over(os.environ)
+    if handed is None:
+        sockets.make_directory(os.path.dirname(options.socket), 0o755)
+        sockets.claim(f"{options.socket}.lock", f"the socket {options.socket}")
+    # one that was not started by a caller would not come back, and what is in memory only would be lost
+    may_leave = handed is not None and not options.is_ephemeral
     async with _wired(config, options) as parts:
-        loop.add_signal_handler(signal.SIGHUP, lambda: _reload(parts, options))
-        runner = web.AppRunner(application(parts.backend), shutdown_timeout=LAST_ANSWERS)
-        await runner.setup()
-        server = runner.server
-        assert server is not None  # noqa: S101 - as setup leaves it
-        serving = await loop.create_server(lambda: Connection(server, loop=loop), sock=parts.listener, backlog=1024)
-        log.info("bitsd %s serves on %s", __version__, options.socket)
-        async with asyncio.TaskGroup() as group:
-            scheduling = group.create_task(parts.scheduler.serve(), name="scheduler")
-            await asyncio.wait({scheduling, group.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
-            log.info("stopping")
-            parts.backend.is_stopping = True
-            parts.backend.events.close()
-            parts.scheduler.stop()
-            _limit_the_stop()
-            serving.close()
-            stop.set()
-            await runner.cleanup()
+        with sockets.listening(options.socket, handed) as listener:
+            activity = Activity(parts.backend.queue, config.daemon.idle_exit if may_leave else 0)
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGHUP, lambda: _reload(parts, options, activity if may_leave else None, supervisor)
+            )
+            log.info("bitsd %s serves on %s", __version__, listener.getsockname())
+            is_idle = await _run(parts, listener, stop, activity, supervisor)
+        if is_idle:
+            await _fall_asleep(parts)
     log.info("stopped")
 
 
-def _limit_the_stop() -> None:
-    """From a thread: it must end even when the loop hangs."""
-    timer = threading.Timer(STOP_TIME, _give_up)
-    timer.daemon = True
-    timer.start()
+async def _run(
+    parts: _Parts, listener: socket.socket, stop: asyncio.Event, activity: Activity, supervisor: Supervisor
+) -> bool:
+    """From the first caller to the last; True when it ended because there was nothing to do."""
+    begin_to_limit_the_stop = _guard_the_stop()
+    app = application(parts.backend)
+    activity.watch(app)
+    runner = web.AppRunner(app, shutdown_timeout=LAST_ANSWERS)
+    await runner.setup()
+    server = runner.server
+    assert server is not None  # noqa: S101 - as setup leaves it
+    loop = asyncio.get_running_loop()
+
+    def connection() -> Connection:
+        activity.stir()
+        return Connection(server, loop=loop)
+
+    async with asyncio.TaskGroup() as group:
+        acceptor = Acceptor(listener, connection, group)
+        acceptor.start()
+        scheduling = group.create_task(parts.scheduler.serve(), name="scheduler")
+        group.create_task(parts.backend.events.serve(parts.backend.documents), name="events")
+        told = group.create_task(stop.wait(), name="stop")
+        idle = group.create_task(activity.until_idle(), name="idle")
+        alive = group.create_task(supervisor.tell_alive(), name="watchdog")
+        status = group.create_task(_tell_status(parts, activity, supervisor), name="status")
+        await asyncio.wait({scheduling, told, idle}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping%s", ": nothing to do" if idle.done() else "")
+        supervisor.tell("STOPPING=1", "STATUS=stopping")
+        parts.backend.is_stopping = True
+        parts.backend.events.close()
+        parts.scheduler.stop()
+        begin_to_limit_the_stop()
+        acceptor.close()
+        await runner.cleanup()
+        for task in (told, idle, alive, status):
+            task.cancel()
+    return not idle.cancelled()
+
+
+async def _tell_status(parts: _Parts, activity: Activity, supervisor: Supervisor) -> None:
+    await parts.scheduler.recovered.wait()
+    supervisor.tell("READY=1")
+    await activity.tell(supervisor)
+
+
+async def _fall_asleep(parts: _Parts) -> None:
+    """Service time goes on without the service: a timer will start it for what is due next."""
+    try:
+        await parts.backend.queue.change(
+            lambda change: change.tx.set_meta(ASLEEP, parts.clock.asleep_at(change.now, parts.boot_id))
+        )
+    except (StoreFullError, StoreFailedError) as error:
+        log.warning("cannot note how long the service is away, what is due will come later: %s", error)
+
+
+def _guard_the_stop() -> Callable[[], None]:
+    """A thread that ends the process STOP_TIME after the returned function is called, even when the loop hangs.
+
+    It is there from the start: when the service stops there may be no thread to be had.
+    """
+    begun = threading.Event()
+
+    def guard() -> None:
+        begun.wait()
+        time.sleep(STOP_TIME)
+        _give_up()
+
+    threading.Thread(target=guard, name="stop", daemon=True).start()
+    return begun.set
 
 
 def _give_up() -> None:
@@ -103,19 +179,9 @@ def _give_up() -> None:
     os._exit(0)
 
 
-@dataclass(slots=True)
-class _Parts:
-    backend: Backend
-    scheduler: Scheduler
-    dispatcher: Dispatcher
-    listener: socket.socket
-
-
 @asynccontextmanager
 async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
     """Every part of the service, made and closed in order."""
-    sockets.make_directory(os.path.dirname(options.socket), 0o755)
-    sockets.claim(f"{options.socket}.lock", f"the socket {options.socket}")
     store = await _store(options)
     executors = Executors()
     source = HttpSource(
@@ -124,13 +190,13 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
         connections_per_host=config.transfer.connections_per_host,
     )
     try:
-        saved = await store.read(lambda tx: tx.meta("clock"))
-        queue = JobQueue(store, ServiceClock(float(saved or 0.0)), policy(config), limits(config))
+        boot = await asyncio.to_thread(_boot_id)
+        clock = await store.read(lambda tx: ServiceClock.restored(tx.meta, boot))
+        queue = JobQueue(store, clock, policy(config), limits(config))
         await give_up_lost_secrets(queue)
         reports = Reports(queue)
         connections = config.transfer.connections_per_job
-        boot = await asyncio.to_thread(_boot_id)
-        dispatcher = Dispatcher(reports, queue.live, source, executors, transfer_settings(config), connections, boot)
+        dispatcher = Dispatcher(reports, queue.live, source, executors, transfer_settings(config), connections)
         scheduler = Scheduler(queue, reports, dispatcher.run, OwnerFiles(executors), slots(config))
         backend = Backend(
             queue=queue,
@@ -141,10 +207,10 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
             executors=executors,
             config=config,
             instance_id=str(uuid.uuid4()),
-            started_at=queue.clock.wall(),
+            started_at=clock.wall(),
+            running_since=clock.now(),
         )
-        with sockets.bound(options.socket) as listener:
-            yield _Parts(backend, scheduler, dispatcher, listener)
+        yield _Parts(backend, scheduler, dispatcher, clock, boot)
     finally:
         await source.close()
         await store.close()
@@ -160,13 +226,23 @@ async def _store(options: Options) -> Store:
     return await open_store(os.path.join(options.state_dir, "queue.sqlite"), KeySeal(key))
 
 
-def _reload(parts: _Parts, options: Options) -> None:
+def _reload(parts: _Parts, options: Options, activity: Activity | None, supervisor: Supervisor) -> None:
     """Take over what can change while running; a bad file changes nothing."""
+    supervisor.tell_reloading()
     try:
         config = options.reload()
     except Exception as error:  # noqa: BLE001 - a service must outlive any mistake in its configuration
         log.error("kept the configuration as it was: %s", error)
-        return
+    else:
+        _take_over(config, parts)
+        if activity is not None:
+            activity.idle_exit = config.daemon.idle_exit
+            activity.stir()
+        log.info("took over the configuration")
+    supervisor.tell("READY=1")
+
+
+def _take_over(config: Config, parts: _Parts) -> None:
     configure(config.daemon)
     parts.backend.config = config
     parts.backend.queue.limits = limits(config)
@@ -175,7 +251,6 @@ def _reload(parts: _Parts, options: Options) -> None:
     parts.dispatcher.settings = parts.dispatcher.source.settings = transfer_settings(config)
     parts.dispatcher.connections_per_job = config.transfer.connections_per_job
     parts.scheduler.rearm()
-    log.info("took over the configuration")
 
 
 def policy(config: Config) -> Policy:

@@ -48,7 +48,8 @@ def _serve(config: Config, arguments: argparse.Namespace, read: Callable[[], Con
     )
     code = 0
     try:
-        asyncio.run(serve(config, options))
+        # never closed: that would take one more thread, and the process ends at once
+        asyncio.Runner().run(serve(config, options))
     except* (ConfigError, sockets.ClaimError, JobQueueError) as errors:
         for error in errors.exceptions:
             print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it

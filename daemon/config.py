@@ -32,6 +32,7 @@ class DaemonSection(_Section):
     socket: str = ""
     state_dir: str = ""
     history_retention: Positive = 604_800
+    idle_exit: Count = 0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 

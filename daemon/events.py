@@ -6,6 +6,8 @@ Events are stored with the change that caused them (jobqueue.change); this only 
 import asyncio
 from collections.abc import Sequence
 
+from daemon.documents import Documents
+from daemon.fanout import Fanout, Follower
 from jobqueue.change import Change
 from jobqueue.errors import EventsTruncatedError
 from jobqueue.job import Event
@@ -23,18 +25,24 @@ def check_kept(tx: Transaction, after: int) -> None:
 
 
 class EventLog:
-    """One for the service; `close` wakes everybody for the last time."""
+    """One for the service; `serve` tells who follows, until `close` wakes everybody for the last time."""
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
+        self._fanout = Fanout(queue)
         self._news = asyncio.Event()
         self.is_closed = False
         queue.subscribe(self._told)
+
+    async def serve(self, documents: Documents) -> None:
+        """Tell those who follow; `documents` says how progress looks."""
+        await self._fanout.serve(documents)
 
     def close(self) -> None:
         """End all waiting: the service stops."""
         self.is_closed = True
         self._news.set()
+        self._fanout.close()
 
     def news(self) -> asyncio.Event:
         """Is set once something happened after this call. Take it before reading, then wait on it."""
@@ -50,6 +58,10 @@ class EventLog:
 
         return await self._queue.read(work)
 
+    def follow(self, query: EventQuery, seq: int, *, has_progress: bool = False) -> Follower:
+        """What the query wants, from this number on; `has_progress`: also the live progress of its jobs."""
+        return Follower(self._fanout, self.after, query, seq, has_progress=has_progress)
+
     async def oldest(self) -> int:
         """The number before the oldest event that is kept."""
         return await self._queue.read(lambda tx: tx.events_floor())
@@ -58,3 +70,4 @@ class EventLog:
         if change.has_events:
             self._news.set()
             self._news = asyncio.Event()
+            self._fanout.look()

@@ -1,4 +1,7 @@
-"""The places a service claims for itself: its state directory and its socket, each by a lock of the process."""
+"""The places a service claims for itself: its state directory and its socket, each by a lock of the process.
+
+A socket that was handed over ready to use (daemon/systemd.py) needs no claim.
+"""
 
 import contextlib
 import fcntl
@@ -40,8 +43,14 @@ def make_directory(path: str, mode: int) -> None:
 
 
 @contextlib.contextmanager
-def bound(path: str) -> Iterator[socket.socket]:
-    """A socket of `bind` for as long as the block runs; its file is gone afterwards."""
+def listening(path: str, handed: socket.socket | None) -> Iterator[socket.socket]:
+    """The socket to serve on for as long as the block runs: the one `handed` over by whoever started the service, whose
+    file is not ours; else one of `bind`, and its file is gone afterwards. Raises ClaimError.
+    """
+    if handed is not None:
+        with handed:
+            yield handed
+        return
     listener = bind(path)
     try:
         yield listener

@@ -145,6 +145,10 @@ class StoreFailedError(JobQueueError):
     code = "STORE_FAILED"
 
 
+class StoreDamagedError(StoreFailedError):
+    """What is in the store cannot be read any more: a new start mends it."""
+
+
 class LocalFileFailedError(JobQueueError):
     """A local file operation of Complete failed; `errno` (name) and `path` say which."""
 

@@ -1,18 +1,20 @@
 """Complete and Cancel: the two calls that reach into the file system, in two steps with an intent on record between.
 
-Step one commits the intent: nothing else may change the job then. Step two publishes or removes its files and commits
-what came of it. A service that stopped in between finishes at its next start (`finish_begun`).
+Step one commits the intent: nothing else may change the job then. Step two publishes its files, each on record before
+the next, or removes them; then the end is committed. A service that stopped in between goes on at its next start
+(`finish_begun`): what was published is known by the record, or by its inode if the record came too late.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import Protocol
 
 from jobqueue.change import Change, Guard
 from jobqueue.errors import InvalidStateError, JobQueueError, NotFoundError
 from jobqueue.job import File, Intent, Job, JobError, Owner, State
+from jobqueue.leftovers import Discard, Leftovers
 from jobqueue.queue import JobQueue
 from jobqueue.states import Trigger, check
 
@@ -22,36 +24,24 @@ TRY_AGAIN = 5.0
 """Seconds until an end that was begun and could not be recorded is tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Which files (by index) are under their local names now, and what stopped the rest.
+class NotPublishedError(Exception):
+    """A file could not get its local name: `problem` is what its owner is told.
 
-    `lost`: the file that stopped them, when its temporary file is gone or was changed by somebody else.
+    `lost`: its temporary file is gone or was changed by somebody else.
     """
 
-    indexes: frozenset[int]
-    problem: JobQueueError | None = None
-    lost: JobError | None = None
-
-
-class LocalFiles(Protocol):
-    """The local side of a job's files, touched with its owner's rights. Both may be repeated."""
-
-    async def publish(self, owner: Owner, files: Sequence[File]) -> Published:
-        """Give each file its local name, in order, until one fails."""
-        ...
-
-    async def discard(self, owner: Owner, files: Sequence[File]) -> Sequence[str]:
-        """Remove their temporary files; returns the paths that could not be removed."""
-        ...
-
-
-class _NotPublishedError(Exception):
-    """A file could not get its name, and that is on record."""
-
-    def __init__(self, problem: JobQueueError) -> None:
+    def __init__(self, problem: JobQueueError, lost: JobError | None = None) -> None:
         super().__init__(str(problem))
         self.problem = problem
+        self.lost = lost
+
+
+class LocalFiles(Discard, Protocol):
+    """The local side of a job's files, touched with its owner's rights. May be repeated."""
+
+    async def publish(self, owner: Owner, file: File) -> None:
+        """Give the finished file its local name. Raises NotPublishedError."""
+        ...
 
 
 class Finisher:
@@ -64,6 +54,7 @@ class Finisher:
         release: Callable[[str], Awaitable[None]],
         on_stuck: Callable[[], None],
     ) -> None:
+        self.leftovers = Leftovers(queue, files, on_stuck)
         self._queue = queue
         self._files = files
         self._release = release
@@ -121,8 +112,8 @@ class Finisher:
     async def _carry_out(self, job: Job) -> tuple[Job, str]:
         try:
             return await (self._finish_complete(job) if job.intent == "COMPLETE" else self._finish_cancel(job))
-        except _NotPublishedError as failure:
-            raise failure.problem from None
+        except NotPublishedError as failure:
+            raise failure.problem from None  # that is on record
         except (InvalidStateError, NotFoundError):
             raise  # the end is on record already
         except Exception:
@@ -133,46 +124,66 @@ class Finisher:
     async def _finish_complete(self, job: Job) -> tuple[Job, str]:
         await self._release(job.id)
         files = await self._queue.read(lambda tx: tx.files(job.id))
-        published = await self._files.publish(
-            job.owner, [file for file in files if file.transferred and not file.completed]
-        )
-        if published.problem is not None:
-            trigger = Trigger.INVALIDATE if published.lost else Trigger.RENAME_FAILED
-            await self._end(job.id, trigger, published.indexes, published.lost)
-            raise _NotPublishedError(published.problem)
-        left = await self._files.discard(job.owner, [file for file in files if not file.transferred])
-        done = await self._end(job.id, Trigger.COMPLETE, published.indexes)
-        result = "S_OK" if done.totals.is_transferred else "BG_S_PARTIAL_COMPLETE"
-        return done, self._with_leftovers(job, left, result)
+        is_changed = False
+        for file in files:
+            if file.transferred and not file.completed:
+                try:
+                    await self._files.publish(job.owner, file)
+                except NotPublishedError as failure:
+                    await self._fail(job.id, failure.lost, is_changed=is_changed)
+                    raise
+                await self._record_published(job.id, file.index)
+                is_changed = True
+        left = await self._discard(job, [file for file in files if not file.transferred])
+        done = await self._end(job, Trigger.COMPLETE, left)
+        return done, _result(left, "S_OK" if done.totals.is_transferred else "BG_S_PARTIAL_COMPLETE")
 
     async def _finish_cancel(self, job: Job) -> tuple[Job, str]:
         await self._release(job.id)
         files = await self._queue.read(lambda tx: tx.files(job.id))
-        left = await self._files.discard(job.owner, [file for file in files if not file.completed])
-        done = await self._end(job.id, Trigger.CANCEL, frozenset())
-        return done, self._with_leftovers(job, left, "S_OK")
+        left = await self._discard(job, [file for file in files if not file.completed])
+        return await self._end(job, Trigger.CANCEL, left), _result(left, "S_OK")
 
-    async def _end(self, job_id: str, trigger: Trigger, published: frozenset[int], lost: JobError | None = None) -> Job:
+    async def _discard(self, job: Job, files: Sequence[File]) -> Sequence[str]:
+        """Remove their temporary files; returns the paths that could not be removed."""
+        return await self._files.discard(job.owner, [file.temporary_name for file in files]) if files else ()
+
+    async def _record_published(self, job_id: str, index: int) -> None:
+        def work(change: Change) -> None:
+            job, file = change.tx.job(job_id), change.tx.file(job_id, index)
+            change.keep(change.put_file(job, file, replace(file, completed=True, validated=True)))
+
+        await self._queue.change(work)
+
+    async def _end(self, job: Job, trigger: Trigger, left: Sequence[str]) -> Job:
         def work(change: Change) -> Job:
-            row = change.tx.job(job_id)
-            after = replace(row, intent=None)
-            for file in change.tx.files(job_id):
-                if file.index in published and not file.completed:
-                    after = change.put_file(after, file, replace(file, completed=True, validated=True))
-                elif lost is not None and file.index == lost.file_index:
-                    after = change.put_file(after, file, file.emptied())
+            row = change.tx.job(job.id)
+            self.leftovers.note(change, row, left)
             change.is_scheduling = True
-            if trigger is Trigger.RENAME_FAILED and not published and row.state is State.TRANSFERRED:
-                change.keep(after)  # as it was: a refused call changes nothing
-                return after
-            error = None if lost is None else replace(lost, at=change.wall)
-            return change.save(row, change.advance(after, trigger, error), by_owner=True)
+            return change.save(row, change.advance(replace(row, intent=None), trigger), by_owner=True)
 
         return await self._queue.change(work)
 
-    @staticmethod
-    def _with_leftovers(job: Job, left: Sequence[str], result: str) -> str:
-        if not left:
-            return result
-        log.warning("job %s: cannot delete temporary files: %s", job.id, ", ".join(left))
-        return "BG_S_UNABLE_TO_DELETE_FILES"
+    async def _fail(self, job_id: str, lost: JobError | None, *, is_changed: bool) -> None:
+        """A file could not be published: `is_changed` = others of the job were, in this call."""
+
+        def work(change: Change) -> None:
+            row = change.tx.job(job_id)
+            after = replace(row, intent=None)
+            change.is_scheduling = True
+            if lost is not None:
+                file = change.tx.file(job_id, lost.file_index or 0)
+                after = change.put_file(after, file, file.emptied())
+                after = change.advance(after, Trigger.INVALIDATE, replace(lost, at=change.wall))
+            elif is_changed or row.state is not State.TRANSFERRED:
+                after = change.advance(after, Trigger.RENAME_FAILED)
+            else:
+                change.keep(after)  # as it was: a refused call changes nothing
+                return
+            change.save(row, after, by_owner=True)
+
+        await self._queue.change(work)
+
+
+def _result(left: Sequence[str], result: str) -> str:
+    return "BG_S_UNABLE_TO_DELETE_FILES" if left else result

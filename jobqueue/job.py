@@ -163,8 +163,8 @@ class File:
     size: int | None = None
     offset: int = 0
     inode: int | None = None
-    boot: str | None = None
-    """The boot of the machine in which the temporary file was begun."""
+    checksum: int | None = None
+    """CRC-32C of the first `offset` bytes."""
     etag: str | None = None
     last_modified: str | None = None
     is_date_weak: bool = False
@@ -178,7 +178,7 @@ class File:
     generation: int = 0
     """Grows when what was fetched is void, and before the first byte that comes instead: no reader may mix them."""
     mtime: int | None = None
-    """Of the temporary file when its last attempt ended in good order (nanoseconds); None = it did not."""
+    """Of the temporary file when these bytes were synced (st_mtime_ns)."""
     response_headers: str | None = None
     transferred: bool = False
     completed: bool = False
@@ -193,7 +193,7 @@ class File:
 
     def emptied(self) -> "File":
         """The same file with nothing fetched of it: the next attempt starts from zero."""
-        nothing = replace(self, offset=0, inode=None, boot=None, mtime=None, transferred=False, completed=False)
+        nothing = replace(self, offset=0, inode=None, checksum=None, mtime=None, transferred=False, completed=False)
         return replace(
             nothing,
             generation=self.generation + 1,
@@ -237,6 +237,10 @@ class Job:
     error_count: int = 0
     timers: Timers = Timers()
     totals: Totals = Totals()
+
+
+EVERYBODY = -1
+"""The `owner_uid` of an event about the whole service, whose `job_id` is empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from jobqueue.errors import FileNotInJobError, NotFoundError
-from jobqueue.job import Event, File, Job, State
+from jobqueue.job import EVERYBODY, Event, File, Job, State
 from jobqueue.secrets import JobSecrets
-from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Transaction
+from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Leftover, Transaction
 
 T = TypeVar("T")
 
@@ -44,6 +44,7 @@ class MemoryTransaction:
         self._requests: dict[tuple[int, str], tuple[str, str]] = {}
         self._meta: dict[str, str] = {}
         self._secrets: dict[str, JobSecrets] = {}
+        self._leftovers: dict[str, Leftover] = {}
         self._undo: list[Callable[[], object]] = []
 
     def begin(self) -> None:
@@ -159,6 +160,15 @@ class MemoryTransaction:
     def jobs_with_lost_secrets(self) -> Sequence[str]:
         return ()
 
+    def put_leftover(self, leftover: Leftover) -> None:
+        self._set(self._leftovers, leftover.path, leftover)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        return tuple(self._leftovers.values())
+
+    def drop_leftover(self, path: str) -> None:
+        self._drop(self._leftovers, path)
+
     def append_event(self, event: Event) -> int:
         seq = self._count("seq")
         self._events.append(replace(event, seq=seq, data=dict(event.data)))
@@ -170,7 +180,7 @@ class MemoryTransaction:
             event
             for event in self._events
             if event.seq > query.after
-            and query.owner_uid in {None, event.owner_uid}
+            and (query.owner_uid is None or event.owner_uid in {query.owner_uid, EVERYBODY})
             and query.job_id in {None, event.job_id}
             and (query.types is None or event.type in query.types)
         ]

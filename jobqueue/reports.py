@@ -37,19 +37,19 @@ class RemoteFacts:
     served_digest: Mapping[str, str]
     response_headers: str
     inode: int
-    boot: str
     fetched_from: str
     asked_name: str
     remote_name: str
 
     def learnt(self, file: File, offset: int) -> File:
-        """The file with these facts on record; what it had beyond `offset` is void."""
+        """The file with these facts on record, and with what it has, or with nothing if `offset` is 0."""
         facts = {item.name: getattr(self, item.name) for item in fields(self)}
         asked_name = facts.pop("asked_name")
         if file.remote_name != asked_name:
             facts["remote_name"] = file.remote_name
-        generation = file.generation if offset else file.generation + 1
-        return replace(file, offset=min(offset, file.offset), mtime=None, generation=generation, **facts)
+        if not offset:
+            file = replace(file, offset=0, checksum=None, mtime=None, generation=file.generation + 1)
+        return replace(file, **facts)
 
 
 class Reports:
@@ -100,12 +100,18 @@ class Reports:
         await self._file(job_id, index, lambda file: file if file.size is not None else replace(file, size=size))
 
     async def remote_known(self, job_id: str, index: int, facts: RemoteFacts, offset: int) -> None:
-        """A reply was accepted and continues at `offset`; what was there beyond it is void."""
+        """A reply was accepted and continues at `offset`; 0 = what was there is void."""
         await self._file(job_id, index, lambda file: facts.learnt(file, offset))
 
-    async def synced(self, job_id: str, index: int, offset: int) -> None:
-        """The first `offset` bytes of the file are on the disk."""
-        await self._file(job_id, index, lambda file: replace(file, offset=offset))
+    async def synced(self, job_id: str, index: int, offset: int, checksum: int, mtime: int) -> None:
+        """The first `offset` bytes of the file are on the disk; 0 = what was there is void, and nothing came since."""
+
+        def landed(file: File) -> File:
+            if offset == 0 < file.offset:
+                return file.emptied()
+            return replace(file, offset=offset, checksum=checksum, mtime=mtime)
+
+        await self._file(job_id, index, landed)
 
     async def redirected(self, job_id: str, asked: File, remote_name: str) -> None:
         """The file's URL leads elsewhere; that is its remote name from now on (§5.4), unless the owner set another."""
@@ -114,17 +120,6 @@ class Reports:
             return replace(file, remote_name=remote_name) if file.remote_name == asked.remote_name else file
 
         await self._file(job_id, asked.index, moved)
-
-    async def closed(self, job_id: str, index: int, offset: int, mtime: int) -> None:
-        """The file's attempt ended in good order: its synced bytes are on record, and there are no others.
-
-        `offset` 0: what was there proved to be of no use, and nothing came in its place.
-        """
-
-        def left(file: File) -> File:
-            return file.emptied() if offset == 0 < file.offset else replace(file, boot=None, mtime=mtime)
-
-        await self._file(job_id, index, left)
 
     async def emptied(self, job_id: str, index: int) -> None:
         """What was fetched of the file turned out wrong: it starts from zero."""

@@ -40,6 +40,8 @@ class Scheduler:
 
     def __init__(self, queue: JobQueue, reports: Reports, run: Run, files: LocalFiles, slots: order.Slots) -> None:
         self.slots = slots
+        self.recovered = asyncio.Event()
+        """Set once what the last run left is in order again."""
         self._queue = queue
         self._reports = reports
         self._wake = asyncio.Event()
@@ -70,6 +72,7 @@ class Scheduler:
     async def serve(self) -> None:
         """Run until `stop`. Begins with what the last run left: active jobs queue again, begun ends are finished."""
         begun = await self._recover()
+        self.recovered.set()
         async with asyncio.TaskGroup() as group:
             for job in begun:
                 group.create_task(self.finisher.finish_begun(job))
@@ -111,6 +114,8 @@ class Scheduler:
         now = self._queue.clock.now()
         for job in self.finisher.take_due(now):
             group.create_task(self.finisher.finish_begun(job))
+        if self.finisher.leftovers.next_try <= now:
+            group.create_task(self.finisher.leftovers.retry())
         if not self._is_rearmed:
             self._is_rearmed = True
             await self._queue.change(self._arm)
@@ -133,7 +138,8 @@ class Scheduler:
                 self._attempts.start(group, job, self._queue.clock.now())
         self._queue.next_wake = board.next_wake
         self._save_at = _save_at(now, board.next_wake)
-        look_at = min(board.next_wake, decision.look_again, self._save_at, self.finisher.next_try)
+        ends = min(self.finisher.next_try, self.finisher.leftovers.next_try)
+        look_at = min(board.next_wake, decision.look_again, self._save_at, ends)
         return None if look_at == inf else max(0.0, look_at - self._queue.clock.now())
 
     def _board(self, tx: Transaction) -> _Board:

@@ -3,15 +3,23 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from jobqueue import sums
 from jobqueue.errors import FileNotInJobError, NotFoundError
-from jobqueue.job import Event, File, Job, State
+from jobqueue.job import EVERYBODY, Event, File, Job, Owner, State
 from jobqueue.records import Records
 from jobqueue.secrets import JobSecrets
-from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery
+from jobqueue.sums import COLUMNS
+from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Leftover
 
 _JOB = "SELECT record, row FROM jobs "
+_UPDATE_JOB = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in (*COLUMNS['jobs'], 'sum'))} WHERE id = ?"
+_SET_WAKE = (
+    "UPDATE jobs SET wake_at = ?1,"
+    f" sum = row_sum({', '.join('?1' if name == 'wake_at' else name for name in COLUMNS['jobs'])}) WHERE id = ?2"
+)
 
 
 class SqlTransaction:
@@ -28,22 +36,14 @@ class SqlTransaction:
         return jobs[0]
 
     def insert_job(self, job: Job, wake_at: float | None) -> Job:
-        cursor = self._db.execute(
-            "INSERT INTO jobs (id, owner_uid, display_name, state, is_final, level, turn, intent, wake_at, changed_seq,"
-            " record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (job.id, *self._columns(job, wake_at)),
-        )
+        cursor = self._db.execute(sums.insert("jobs"), self._columns(job, wake_at))
         return self._jobs(_JOB + "WHERE row = ?", cursor.lastrowid)[0]
 
     def put_job(self, job: Job, wake_at: float | None) -> None:
-        self._db.execute(
-            "UPDATE jobs SET owner_uid = ?, display_name = ?, state = ?, is_final = ?, level = ?, turn = ?, intent = ?,"
-            " wake_at = ?, changed_seq = ?, record = ? WHERE id = ?",
-            (*self._columns(job, wake_at), job.id),
-        )
+        self._db.execute(_UPDATE_JOB, (*self._columns(job, wake_at), job.id))
 
     def set_wake(self, job_id: str, wake_at: float | None) -> None:
-        self._db.execute("UPDATE jobs SET wake_at = ? WHERE id = ?", (wake_at, job_id))
+        self._db.execute(_SET_WAKE, (wake_at, job_id))
 
     def delete_job(self, job_id: str) -> None:
         self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
@@ -124,11 +124,8 @@ class SqlTransaction:
         return files[0]
 
     def put_file(self, job_id: str, file: File) -> None:
-        self._db.execute(
-            "INSERT INTO files (job_id, idx, transferred, record) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (job_id, idx) DO UPDATE SET transferred = excluded.transferred, record = excluded.record",
-            (job_id, file.index, file.transferred, self._records.file_to_text(file)),
-        )
+        row = (job_id, file.index, int(file.transferred), self._records.file_to_text(file))
+        self._db.execute(sums.insert("files", "INSERT OR REPLACE"), sums.with_sum(*row))
 
     def next_file(self, job_id: str, from_index: int) -> File | None:
         files = self._files(
@@ -144,8 +141,8 @@ class SqlTransaction:
 
     def put_secrets(self, job_id: str, secrets: JobSecrets) -> None:
         if secrets:
-            text = self._records.secrets_to_text(secrets)
-            self._db.execute("INSERT OR REPLACE INTO secrets (job_id, record) VALUES (?, ?)", (job_id, text))
+            row = (job_id, self._records.secrets_to_text(secrets))
+            self._db.execute(sums.insert("secrets", "INSERT OR REPLACE"), sums.with_sum(*row))
         else:
             self._db.execute("DELETE FROM secrets WHERE job_id = ?", (job_id,))
 
@@ -160,11 +157,19 @@ class SqlTransaction:
         )
         return [job_id for (job_id,) in rows]
 
+    def put_leftover(self, leftover: Leftover) -> None:
+        row = (json.dumps(leftover.path), json.dumps(asdict(leftover)))
+        self._db.execute(sums.insert("leftovers", "INSERT OR REPLACE"), sums.with_sum(*row))
+
+    def leftovers(self) -> Sequence[Leftover]:
+        return [_leftover(text) for (text,) in self._db.execute("SELECT record FROM leftovers ORDER BY path")]
+
+    def drop_leftover(self, path: str) -> None:
+        self._db.execute("DELETE FROM leftovers WHERE path = ?", (json.dumps(path),))
+
     def append_event(self, event: Event) -> int:
-        cursor = self._db.execute(
-            "INSERT INTO events (type, job_id, owner_uid, time, at, data) VALUES (?, ?, ?, ?, ?, ?)",
-            (event.type, event.job_id, event.owner_uid, event.time, event.at, json.dumps(dict(event.data))),
-        )
+        row = (event.type, event.job_id, event.owner_uid, event.time, event.at, json.dumps(dict(event.data)))
+        cursor = self._db.execute(sums.insert("events"), sums.with_sum(*row))
         return int(cursor.lastrowid or 0)
 
     def events(self, query: EventQuery) -> Sequence[Event]:
@@ -172,7 +177,8 @@ class SqlTransaction:
         if query.types is not None:
             where.append(f"type IN ({', '.join('?' * len(query.types))})")
             values += query.types
-        for condition, value in (("owner_uid = ?", query.owner_uid), ("job_id = ?", query.job_id)):
+        is_his = f"owner_uid IN (?, {EVERYBODY})"
+        for condition, value in ((is_his, query.owner_uid), ("job_id = ?", query.job_id)):
             if value is not None:
                 where.append(condition)
                 values.append(value)
@@ -204,17 +210,15 @@ class SqlTransaction:
         return self._records.seal.unseal(row[0]) or row[0], row[1]  # as it is: from before there were seals
 
     def remember_request(self, request: IdempotentRequest, job_id: str) -> None:
-        self._db.execute(
-            "INSERT INTO requests (uid, key, fingerprint, job_id) VALUES (?, ?, ?, ?)",
-            (request.uid, request.key, self._records.seal.seal(request.fingerprint), job_id),
-        )
+        row = (request.uid, request.key, self._records.seal.seal(request.fingerprint), job_id)
+        self._db.execute(sums.insert("requests"), sums.with_sum(*row))
 
     def meta(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+        self._db.execute(sums.insert("meta", "INSERT OR REPLACE"), sums.with_sum(key, value))
 
     def _number(self, statement: str, *values: object) -> Any:  # noqa: ANN401 - what SQLite gives
         return self._db.execute(statement, values).fetchone()[0]
@@ -226,11 +230,12 @@ class SqlTransaction:
         return [self._records.file_from_text(text) for (text,) in self._db.execute(statement, values)]
 
     def _columns(self, job: Job, wake_at: float | None) -> tuple[object, ...]:
-        return (
+        return sums.with_sum(
+            job.id,
             job.owner.uid,
             job.properties.display_name,
             job.state,
-            job.state.is_final,
+            int(job.state.is_final),
             job.properties.priority.level,
             job.timers.turn,
             job.intent,
@@ -238,3 +243,8 @@ class SqlTransaction:
             job.changed_seq,
             self._records.job_to_text(job),
         )
+
+
+def _leftover(text: str) -> Leftover:
+    data = json.loads(text)
+    return Leftover(**data | {"owner": None if data["owner"] is None else Owner(**data["owner"])})

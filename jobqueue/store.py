@@ -1,25 +1,27 @@
-"""The durable store: SQLite in WAL mode on one dedicated thread. With sql.py the only place that knows SQLite.
+"""The durable store: SQLite in WAL mode on one dedicated thread.
 
-Owns the file, its migrations and the rule that a change is reported only after it is committed and synced. Changes
-that arrive while a commit is under way share the next one.
+Owns the rule that a change is reported only after it is committed and synced. Changes that arrive while a commit is
+under way share the next one. How the file is opened is in database.py and recovery.py, what is in it in sql.py.
 """
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
-from importlib import resources
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from jobqueue.errors import StoreFailedError, StoreFullError
+from jobqueue.errors import JobQueueError, StoreDamagedError, StoreFailedError, StoreFullError
+from jobqueue.mark import Reading, look_of
 from jobqueue.records import Records
+from jobqueue.recovery import Opened, open_database
 from jobqueue.secrets import Seal
 from jobqueue.sql import SqlTransaction
 from jobqueue.transaction import Transaction
 
 T = TypeVar("T")
+FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _Task = tuple[Callable[[Transaction], Any], bool]
 """What to run, and whether it writes."""
 
@@ -43,9 +45,12 @@ class Store(Protocol):
 class SqliteStore:
     """The Store in a file; open it with `open_store`."""
 
-    def __init__(self, thread: ThreadPoolExecutor, connection: sqlite3.Connection, records: Records) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, path: str, opened: Opened, records: Records) -> None:
         self._thread = thread
-        self._connection = connection
+        self._path = path
+        self._connection = opened.connection
+        self._mark = opened.mark
+        self._commits = opened.commits
         self._records = records
         self._waiting: list[tuple[_Task, asyncio.Future[Any]]] = []
         self._is_busy = False
@@ -60,7 +65,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         await self._idle.wait()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
     async def _enqueue(self, work: Callable[[Transaction], T], *, is_write: bool) -> T:
@@ -107,13 +112,24 @@ class SqliteStore:
                 self._connection.execute("BEGIN IMMEDIATE")
             results = [self._run_one(transaction, task) for task in group]
             if has_writes:
+                transaction.set_meta("commits", str(self._commits + 1))
+                reading = Reading(self._commits + 1, transaction.last_seq())
                 self._connection.execute("COMMIT")
+                self._commits = reading.commits
+                self._mark.write(reading)
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             failed = _translated(error)
             return [(None, failed)] * len(group)
         return results
+
+    def _close(self) -> None:
+        """On the store's thread; what is untouched until the next start need not be read through then."""
+        last = Reading(self._commits, SqlTransaction(self._connection, self._records).last_seq())
+        self._connection.close()
+        self._mark.write(replace(last, look=look_of(self._path)))
+        self._mark.close()
 
     def _run_one(self, transaction: Transaction, task: _Task) -> tuple[Any, Exception | None]:
         work, is_write = task
@@ -135,60 +151,26 @@ class SqliteStore:
 async def open_store(path: str, seal: Seal) -> SqliteStore:
     """Open or create the database at `path` (mode 0600) and bring it to the newest schema; `seal` hides its secrets.
 
-    Raises StoreFailedError when it cannot be opened or was written by a newer bitsd.
+    A damaged one is mended (recovery.py). Raises StoreFailedError when it cannot be opened, belongs to others, or was
+    written by a newer bitsd.
     """
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+    records = Records(seal)
     try:
-        connection = await asyncio.get_running_loop().run_in_executor(thread, _connect, path, Records(seal))
+        opened = await asyncio.get_running_loop().run_in_executor(thread, open_database, path, records)
     except (sqlite3.Error, OSError) as error:
         thread.shutdown(wait=False)
         raise StoreFailedError(f"cannot open the queue's database {path}: {error}") from error
     except StoreFailedError:
         thread.shutdown(wait=False)
         raise
-    return SqliteStore(thread, connection, Records(seal))
+    return SqliteStore(thread, path, opened, records)
 
 
-def _connect(path: str, records: Records) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -2048")
-        # patterns mean what they mean to a shell and to the twin in memory: [!x], an open bracket
-        connection.create_function("glob", 2, lambda pattern, name: fnmatchcase(name, pattern), deterministic=True)
-        # for migrations: the same record, with what must be sealed in it sealed
-        connection.create_function("sealed_job", 1, lambda text: records.job_to_text(records.job_from_text(text, 0)))
-        connection.create_function("sealed_file", 1, lambda text: records.file_to_text(records.file_from_text(text)))
-        _migrate(connection, path)
-    except Exception:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Apply the numbered scripts that the file has not seen, each with its number in one transaction."""
-    scripts = sorted(
-        (int(script.name[:4]), script.read_text())
-        for script in resources.files("jobqueue").joinpath("migrations").iterdir()
-        if script.name.endswith(".sql")
-    )
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    newest = scripts[-1][0]
-    if version > newest:
-        raise StoreFailedError(
-            f"cannot use the queue's database {path}: it was written by a newer bitsd"
-            f" (schema {version}, this one knows {newest}); start that version, or another --state-dir"
-        )
-    for number, script in scripts:
-        if number > version:
-            connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
-
-
-def _translated(error: sqlite3.Error) -> StoreFullError | StoreFailedError:
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+def _translated(error: sqlite3.Error) -> JobQueueError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code in FULL:
         return StoreFullError("cannot record the change: no space left for the queue's database")
+    if code is not None and code & 0xFF in DAMAGE:
+        return StoreDamagedError(f"cannot use the queue's database: {error}; it is mended by a new start")
     return StoreFailedError(f"cannot use the queue's database: {error}")

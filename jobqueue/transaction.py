@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobqueue.job import Event, File, Job, State
+from jobqueue.job import Event, File, Job, Owner, State
 from jobqueue.secrets import JobSecrets
 
 
@@ -45,6 +45,19 @@ class IdempotentRequest:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A temporary file whose job is over; `since` in wall-clock seconds.
+
+    `owner` None = the job was lost with part of the queue: whose file it is cannot be told.
+    """
+
+    path: str
+    job_id: str
+    owner: Owner | None
+    since: float
+
+
 class Transaction(Protocol):
     """Rows in, rows out; no rules. `job` and `file` raise NotFoundError and FileNotInJobError."""
 
@@ -73,6 +86,10 @@ class Transaction(Protocol):
     def secrets(self, job_id: str) -> JobSecrets: ...
     def put_secrets(self, job_id: str, secrets: JobSecrets) -> None: ...
     def jobs_with_lost_secrets(self) -> Sequence[str]: ...  # sealed with another key than this store's
+
+    def put_leftover(self, leftover: Leftover) -> None: ...
+    def leftovers(self) -> Sequence[Leftover]: ...
+    def drop_leftover(self, path: str) -> None: ...
 
     def append_event(self, event: Event) -> int: ...
     def events(self, query: EventQuery) -> Sequence[Event]: ...

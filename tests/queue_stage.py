@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 
 from jobqueue import edit, retry
 from jobqueue.errors import JobQueueError
-from jobqueue.finish import Finisher, Published
+from jobqueue.finish import Finisher, NotPublishedError
 from jobqueue.job import Event, File, Job, Outcome, Owner, State
 from jobqueue.order import Slots
 from jobqueue.queue import JobQueue, NewJob
@@ -83,20 +83,24 @@ class FakeFiles:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    async def publish(self, owner: Owner, files: Sequence[File]) -> Published:
+    async def publish(self, owner: Owner, file: File) -> None:
         await self.gate.wait()
-        done: list[int] = []
-        for file in files:
-            if file.local_name in self.stuck:
-                return Published(frozenset(done), JobQueueError("cannot rename", path=file.local_name))
-            self.published.append(file.local_name)
-            done.append(file.index)
-        return Published(frozenset(done))
+        if file.local_name in self.stuck:
+            raise NotPublishedError(JobQueueError("cannot rename", path=file.local_name))
+        self.published.append(file.local_name)
 
-    async def discard(self, owner: Owner, files: Sequence[File]) -> Sequence[str]:
+    async def discard(self, owner: Owner, paths: Sequence[str]) -> Sequence[str]:
         await self.gate.wait()
-        self.discarded += [file.temporary_name for file in files if file.temporary_name not in self.stuck]
-        return [file.temporary_name for file in files if file.temporary_name in self.stuck]
+        self.discarded += [path for path in paths if path not in self.stuck]
+        return [path for path in paths if path in self.stuck]
+
+
+class PowerLostError(Exception):
+    """A CountingStore that refuses with this does not answer at all; of the writes it spared, only `heard` answers."""
+
+    def __init__(self, heard: int) -> None:
+        super().__init__()
+        self.heard = heard
 
 
 class CountingStore:
@@ -108,12 +112,22 @@ class CountingStore:
         self.store = store
         self.calls = 0
         self.refuses: Exception | None = None
-        """What every write is answered with."""
+        """What every write is answered with, after the `spared` ones."""
+        self.spared = 0
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
-        if self.refuses is not None:
+        if self.refuses is not None and self.spared == 0:
+            if isinstance(self.refuses, PowerLostError):
+                await asyncio.Event().wait()
             raise self.refuses
-        return await self._counted(self.store.write(work))
+        self.spared = max(0, self.spared - 1)
+        try:
+            return await self._counted(self.store.write(work))
+        finally:
+            if isinstance(self.refuses, PowerLostError):
+                if self.refuses.heard == 0:
+                    await asyncio.Event().wait()
+                self.refuses.heard -= 1
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._counted(self.store.read(work))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crc32c import crc32c
 
 from transfer.fake import FakeReply, FakeSource
 from transfer.http import HttpSource
@@ -30,6 +31,7 @@ class Recorder:
     synced_at: list[int] = field(default_factory=list)
     remote: RemoteFile | None = None
     mtime: int | None = None
+    checksum: int | None = None
     is_started: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def started(self, remote: RemoteFile, offset: int) -> None:
@@ -37,11 +39,9 @@ class Recorder:
         self.started_at.append(offset)
         self.is_started.set()
 
-    async def synced(self, offset: int) -> None:
+    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
         self.synced_at.append(offset)
-
-    async def closed(self, offset: int, mtime: int) -> None:
-        self.mtime = mtime
+        self.checksum, self.mtime = checksum, mtime
 
 
 class Rig:
@@ -60,7 +60,7 @@ class Rig:
         known = self.observer.remote
         if known is not None:
             offset = (self.observer.synced_at or [0])[-1]
-            record = PartRecord(offset, known.inode, mtime=self.observer.mtime)
+            record = PartRecord(offset, known.inode, mtime=self.observer.mtime, checksum=self.observer.checksum)
             options = {"part": record, "validators": known.validators, "fetched_from": known.source} | options
         terms = Terms(**{name: options.pop(name) for name in TERMS & options.keys()})
         return await transfer(
@@ -75,10 +75,11 @@ class Rig:
     def data(self) -> bytes:
         return self.part.read_bytes()
 
-    def hold_part(self, data: bytes, *, is_length_trusted: bool = False, offset: int | None = None) -> PartRecord:
-        """As if an earlier attempt had left `data` in the part file."""
+    def hold_part(self, data: bytes, *, offset: int | None = None) -> PartRecord:
+        """As if an attempt that was killed had left `data` in the part file, with `offset` bytes of it on record."""
         self.part.write_bytes(data)
-        return PartRecord(len(data) if offset is None else offset, self.part.stat().st_ino, is_length_trusted)
+        offset = len(data) if offset is None else offset
+        return PartRecord(offset, self.part.stat().st_ino, mtime=0, checksum=crc32c(data[:offset]))
 
     def play(self, *scenes: FakeReply | Exception) -> FakeSource:
         """Answer from this script from now on."""

@@ -1,8 +1,9 @@
-"""How a part file is opened: the one on record at its resume point if it is still ours, else a new one. Blocking.
+"""How a part file is opened: the one on record at its resume point if it can still be ours, else a new one. Blocking.
 
-Owns what "still ours" means (spec/service.md §5.9): a regular file without a second name, of the inode on record, with
-at least the bytes on record, and not touched since the last attempt ended in good order. What is not ours is never
-written to, cut or followed; it loses the temporary name, which is ours alone, and a new file takes that.
+Owns what "can be ours" means (spec/service.md §5.9): a regular file without a second name, of the inode on record, with
+at least the bytes on record. Whether these bytes are right is for partfile.py to prove, before anything is written or
+cut. What is not ours is never touched or followed; it loses the temporary name, which is ours alone, and a new file
+takes that.
 """
 
 import errno
@@ -10,6 +11,7 @@ import os
 import stat
 from contextlib import suppress
 
+from transfer import directory
 from transfer.request import PartRecord
 
 SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -22,15 +24,21 @@ class Opening:
     """An opener for `open()`, and what came of it."""
 
     def __init__(self, record: PartRecord, *, make_dirs: bool) -> None:
-        self._record = record
+        self.record = record
         self._make_dirs = make_dirs
         self.inode = 0
-        self.offset = 0
         self.is_resumed = False
+        self.is_untouched = False
+        """Nobody wrote to it since it was last synced, not even we."""
+
+    @property
+    def offset(self) -> int:
+        """Where writing begins."""
+        return self.record.offset if self.is_resumed else 0
 
     def __call__(self, path: str, _flags: int) -> int:
-        """The descriptor, standing where writing begins. Raises OSError."""
-        number = self._reopen(path) if self._record.inode is not None else None
+        """The descriptor, standing at `offset`. Raises OSError."""
+        number = self._reopen(path) if self.record.inode is not None else None
         if number is None:
             number = self._create(path)
         self.inode = os.fstat(number).st_ino
@@ -46,8 +54,9 @@ class Opening:
         try:
             facts = os.fstat(number)
             self.is_resumed = self._is_ours(facts)
+            self.is_untouched = (facts.st_size, facts.st_mtime_ns) == (self.record.offset, self.record.mtime)
             if self.is_resumed:
-                self._stand(number, facts.st_size)
+                os.lseek(number, self.offset, os.SEEK_SET)
                 return number
         except OSError:
             os.close(number)
@@ -59,21 +68,13 @@ class Opening:
         return (
             stat.S_ISREG(facts.st_mode)
             and facts.st_nlink == 1
-            and facts.st_ino == self._record.inode
-            and facts.st_size >= self._record.offset
-            and self._record.mtime in {None, facts.st_mtime_ns}
+            and facts.st_ino == self.record.inode
+            and facts.st_size >= self.record.offset
         )
-
-    def _stand(self, number: int, size: int) -> None:
-        """Go to the resume point; what is behind it is cut off, and nothing is touched when there is nothing."""
-        self.offset = size if self._record.is_length_trusted else self._record.offset
-        if self.offset < size:
-            os.truncate(number, self.offset)
-        os.lseek(number, self.offset, os.SEEK_SET)
 
     def _create(self, path: str) -> int:
         if self._make_dirs:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            directory.make(os.path.dirname(path))
         with suppress(FileNotFoundError):
             os.unlink(path)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFE, 0o666)

@@ -1,8 +1,9 @@
-"""The temporary file of a running transfer: opened, given room, written to, synced, stamped, closed.
+"""The temporary file of a running transfer: opened, proven, given room, written to, synced, closed.
 
-Every operation runs on the executor handed in and fails as LocalFileError naming the path. Refuses to know what the
-bytes mean, whether a file it finds is ours (opening.py), how room is reserved (space.py), and what becomes of the
-finished file (publishing.py).
+Owns the checksum (CRC-32C, RFC 3720) of what is in it: it goes on record with every sync, and proves after a crash that
+the bytes on record are still those that came. Every operation runs on the executor handed in and fails as
+LocalFileError naming the path. Refuses to know what the bytes mean, which file it finds (opening.py), how room is
+reserved (space.py), and what becomes of the finished file (publishing.py).
 """
 
 import asyncio
@@ -16,14 +17,18 @@ from typing import TypeVar
 import aiofiles
 from aiofiles.base import AiofilesContextManager
 from aiofiles.threadpool.binary import AsyncFileIO
+from crc32c import crc32c
 
-from transfer import space
+from transfer import directory, space
 from transfer.errors import LocalFileError
 from transfer.opening import Opening
 from transfer.request import PartRecord
 from transfer.shield import to_the_end
 
 T = TypeVar("T")
+
+PROOF_SIZE = 4 << 20
+"""Bytes that are read back at a time."""
 
 
 @contextmanager
@@ -46,8 +51,31 @@ class PartFile:
         """It is the file on record, not a new one."""
         self.end = opening.offset
         """Where the next byte goes."""
+        self.checksum = 0
+        """Of all bytes before `end`."""
+        self._opening = opening
         self._file = file
         self._executor = executor
+        self._is_name_synced = False
+
+    async def is_as_recorded(self) -> bool:
+        """Whether the bytes before `offset` are those on record; what is behind them is cut off then.
+
+        They are read back, unless nothing was written since they were synced.
+        """
+        record = self._opening.record
+        if not self.is_resumed:
+            return True
+        if self._opening.is_untouched and record.checksum is not None:
+            self.checksum = record.checksum
+            return True
+        if not await self._read_back():
+            return False
+        if self.end and not self._opening.is_untouched and self.checksum != record.checksum:
+            return False
+        with local_failure("truncate", self.path):
+            await on_executor(self._executor, lambda: _cut(self._file.fileno(), self.end))
+        return True
 
     async def reserve(self, size: int) -> None:
         """Have room for the file to grow to `size` bytes, before they come; its length stays."""
@@ -61,6 +89,7 @@ class PartFile:
             while left:
                 count = await self._file.write(left)
                 self.end += count
+                self.checksum = crc32c(left[:count], self.checksum)
                 left = left[count:]
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -68,25 +97,45 @@ class PartFile:
         with local_failure("read", self.path):
             return await on_executor(self._executor, lambda: os.pread(self._file.fileno(), length, offset))
 
-    async def sync(self) -> None:
-        """Everything written before this call is on the disk when it returns."""
-        with local_failure("sync", self.path):
-            await on_executor(self._executor, lambda: _sync_stamped(self._file.fileno()))
+    async def sync(self) -> int:
+        """Everything written before this call, and the file's name, is on the disk when it returns.
 
-    async def stamp(self) -> int:
-        """When the file was last changed (st_mtime_ns): another moment once somebody else wrote to it."""
-        with local_failure("read", self.path):
-            return await on_executor(self._executor, lambda: os.fstat(self._file.fileno()).st_mtime_ns)
+        Returns when the file was last changed (st_mtime_ns): another moment once somebody writes to it.
+        """
+        with local_failure("sync", self.path):
+            return await on_executor(self._executor, self._sync)
 
     async def clear(self) -> None:
         """Throw all bytes away; writing begins at zero."""
         with local_failure("truncate", self.path):
             await self._file.seek(0)
             await self._file.truncate()
-        self.end = 0
+        self.end = self.checksum = 0
+
+    async def _read_back(self) -> bool:
+        """Have the checksum of what is on record; False when it cannot be read to its end."""
+        number, read = self._file.fileno(), 0
+        while read < self.end:
+            length = min(PROOF_SIZE, self.end - read)
+            with local_failure("read", self.path):
+                count, self.checksum = await on_executor(
+                    self._executor,
+                    lambda at=read, length=length: _checksum(number, at, length, self.checksum),  # type: ignore[misc]
+                )
+            if not count:
+                return False
+            read += count
+        return True
+
+    def _sync(self) -> int:
+        mtime = _sync_stamped(self._file.fileno())
+        if not self._is_name_synced:
+            directory.sync(os.path.dirname(self.path))
+            self._is_name_synced = True
+        return mtime
 
 
-def _sync_stamped(number: int) -> None:
+def _sync_stamped(number: int) -> int:
     """Blocking. When it was changed is set, not left to the kernel: two writes may fall into one tick of its clock, and
     a file server may date the file again when it is closed unless it was told a date.
     """
@@ -94,6 +143,19 @@ def _sync_stamped(number: int) -> None:
     with suppress(PermissionError):  # a mounted file system may let us write and yet call the file somebody else's
         os.utime(number, ns=(now, now))
     os.fdatasync(number)
+    return os.fstat(number).st_mtime_ns
+
+
+def _cut(number: int, size: int) -> None:
+    """Blocking. Only what is too long: to cut at the very end would give back the room taken for what is to come."""
+    if os.fstat(number).st_size > size:
+        os.truncate(number, size)
+
+
+def _checksum(number: int, offset: int, length: int, before: int) -> tuple[int, int]:
+    """Blocking. How many bytes could be read, and the checksum with them."""
+    data = os.pread(number, length, offset)
+    return len(data), crc32c(data, before)
 
 
 @asynccontextmanager
@@ -101,7 +163,16 @@ async def part_file(
     path: str, record: PartRecord, *, executor: Executor, make_dirs: bool = False
 ) -> AsyncIterator[PartFile]:
     """The temporary file at `path`, open for the block's duration. Raises LocalFileError; of several the first."""
-    opening = Opening(record, make_dirs=make_dirs)
+    async with _open(path, Opening(record, make_dirs=make_dirs), executor) as part:
+        if await part.is_as_recorded():
+            yield part
+            return
+    async with _open(path, Opening(PartRecord(), make_dirs=make_dirs), executor) as part:
+        yield part
+
+
+@asynccontextmanager
+async def _open(path: str, opening: Opening, executor: Executor) -> AsyncIterator[PartFile]:
     file = aiofiles.open(path, "r+b", buffering=0, opener=opening, executor=executor)
     try:
         with local_failure("open", path):

@@ -7,9 +7,10 @@ Refuses to publish what somebody else has put in its place or written to.
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from transfer import directory
 from transfer.dates import parse_http_date
 from transfer.errors import LocalFileError
 from transfer.opening import NOT_A_FILE, SAFE
@@ -59,13 +60,27 @@ def publish(
         os.close(number)
     with local_failure("rename to", target):
         os.rename(part_path, target)
-    _sync_directory(target)
+    _sync_names(os.path.dirname(target))
 
 
-def discard(part_path: str) -> None:
-    """Remove the part file; that it is gone already is fine. Raises LocalFileError."""
-    with local_failure("remove", part_path), suppress(FileNotFoundError):
-        os.unlink(part_path)
+def discard(part_paths: Sequence[str]) -> Sequence[str]:
+    """Remove part files so that they will not come back, each directory synced once; that one is gone already is fine.
+
+    Returns the paths that could not be removed.
+    """
+    left: dict[str, None] = {}
+    for path in part_paths:
+        try:
+            with local_failure("remove", path), suppress(FileNotFoundError, NotADirectoryError):
+                os.unlink(path)
+        except LocalFileError:
+            left[path] = None
+    for place in {os.path.dirname(path) for path in part_paths}:
+        try:
+            _sync_names(place)
+        except LocalFileError:
+            left |= dict.fromkeys(path for path in part_paths if os.path.dirname(path) == place)
+    return list(left)
 
 
 def _nanoseconds(http_date: str | None) -> int | None:
@@ -94,17 +109,12 @@ def _date(number: int, date: int) -> None:
 def _is_published(target: str, is_ours: Callable[[os.stat_result], bool]) -> bool:
     with suppress(OSError):
         if is_ours(os.lstat(target)):
-            _sync_directory(target)
+            _sync_names(os.path.dirname(target))
             return True
     return False
 
 
-def _sync_directory(path: str) -> None:
-    directory = os.path.dirname(path) or "."
-    # Where one may make files but not look, there is nothing to sync by; the kernel gets to it in its own time.
-    with local_failure("sync", directory), suppress(PermissionError):
-        number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+def _sync_names(place: str) -> None:
+    """Bring what became of the names in a directory to the disk; one that is gone has none."""
+    with local_failure("sync", place), suppress(FileNotFoundError, NotADirectoryError):
+        directory.sync(place)

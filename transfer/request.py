@@ -107,15 +107,14 @@ PLAIN_TERMS = Terms()
 class PartRecord:
     """What is on record about the temporary file.
 
-    `offset`: bytes known to be synced. `inode`: of the file they were written to, None = nothing is on record.
-    `is_length_trusted`: the machine has not restarted since, so bytes past `offset` that are in the file are ours too.
-    `mtime`: of the file when its last attempt ended in good order (st_mtime_ns), None = it did not.
+    `offset`: bytes known to be synced, `checksum` (CRC-32C) of them and `mtime` (st_mtime_ns) of the file at that time.
+    `inode`: of the file they were written to, None = nothing is on record.
     """
 
     offset: int = 0
     inode: int | None = None
-    is_length_trusted: bool = False
     mtime: int | None = None
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +153,8 @@ class Settings:
     max_redirects: int = 10
     checkpoint_interval: float = 2.0
     """How often the part file is synced and its offset reported while bytes flow."""
+    sync_size: int = 64 << 20
+    """Bytes after which that is done sooner. At most twice as many are not synced: a power cut costs no more."""
     reopen_limit: int = 3
     """How often a dropped connection that had moved bytes is reopened at once before the attempt fails."""
 
@@ -196,10 +197,5 @@ class Observer(Protocol):
     async def started(self, remote: RemoteFile, offset: int) -> None:
         """A reply was accepted; writing begins at `offset` (0 = from the start; earlier bytes are void then)."""
 
-    async def synced(self, offset: int) -> None:
-        """Everything below `offset` is on the disk."""
-
-    async def closed(self, offset: int, mtime: int) -> None:
-        """The attempt ended in good order without a result: the file has `offset` bytes, it is not touched any more,
-        and `mtime` (st_mtime_ns) tells whether somebody else does.
-        """
+    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
+        """Everything below `offset` is on the disk; see PartRecord. 0 = what was there before is void."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from transfer.errors import LocalFileError
 from transfer.integrity import Pairs
 from transfer.partfile import PartFile, on_executor
-from transfer.request import Observer, Progress
+from transfer.request import Observer, Progress, Settings
 from transfer.shield import to_the_end
 from transfer.verify import Digests
 
@@ -29,12 +29,14 @@ class Sink:
         progress: Progress,
         observer: Observer,
         *,
-        synced: int,
-        chunk_size: int,
+        recorded: int,
+        settings: Settings,
         executor: Executor,
     ) -> None:
         self.landed = 0
         """Bytes written in this attempt, those that a restart threw away included."""
+        self.mtime = 0
+        """Of the file when it was last synced (st_mtime_ns)."""
         self._part = part
         self._own: Pairs = ()
         self._digests = Digests()
@@ -42,13 +44,16 @@ class Sink:
         self._progress = progress
         self._observer = observer
         self._executor = executor
-        self._chunk_size = chunk_size
+        self._settings = settings
         self._pending: list[bytes] = []
         self._gathered = 0
         self._loop = asyncio.get_running_loop()
         self._flushed_at = self._loop.time()
-        self._synced = synced
+        self._synced = part.offset
+        self._recorded = recorded
+        """What the observer knows of."""
         self._is_sync_broken = False
+        self._is_much_unsynced = asyncio.Event()
         self._writing = asyncio.Lock()
         self._syncing = asyncio.Lock()
         progress.transferred = part.offset
@@ -56,6 +61,10 @@ class Sink:
     @property
     def position(self) -> int:
         return self._progress.transferred + self._gathered
+
+    @property
+    def _unsynced(self) -> int:
+        return self._part.end - self._synced
 
     async def expect(self, pairs: Pairs, *, is_own: bool = False) -> None:
         """The file must have these digests; what is in it already is read back for them.
@@ -86,8 +95,10 @@ class Sink:
         """Take the next bytes; they are written once there are enough of them, or when they have waited long enough."""
         self._pending.append(chunk)
         self._gathered += len(chunk)
-        if self._gathered >= self._chunk_size or self._loop.time() - self._flushed_at >= LONGEST_GATHERING:
+        if self._gathered >= self._settings.chunk_size or self._loop.time() - self._flushed_at >= LONGEST_GATHERING:
             await self.flush()
+            while self._unsynced >= 2 * self._settings.sync_size:
+                await self.sync()  # the disk is slower than the network
 
     async def flush(self) -> None:
         """Write what is gathered."""
@@ -112,6 +123,8 @@ class Sink:
             self._gathered -= len(data)
             self._progress.transferred += taken
             self.landed += taken
+            if self._unsynced >= self._settings.sync_size:
+                self._is_much_unsynced.set()
 
     def _hash(self, data: bytes) -> None:
         self._digests.update(data)
@@ -136,33 +149,56 @@ class Sink:
         """Bring all written bytes to the disk, then report them."""
         await to_the_end(self._sync())
 
-    async def _sync(self) -> None:
+    async def finish(self) -> None:
+        """The file is whole: bring it to the disk, and its name even if it is empty. The caller reports its end."""
         async with self._syncing:
-            written = self._progress.transferred
-            # After a failed sync the kernel forgets what it could not write: a later success would be a lie.
-            if written == self._synced or self._is_sync_broken:
-                return
-            try:
-                await self._part.sync()
-            except LocalFileError:
-                self._is_sync_broken = True
-                raise
-            self._synced = written
-            await self._observer.synced(written)
+            await self._bring_down()
 
-    async def checkpoints(self, interval: float) -> None:
-        """Sync every `interval` seconds, until cancelled, and write what came before the server went silent."""
-        synced_at = self._loop.time()
+    async def _sync(self, *, is_last: bool = False) -> None:
+        async with self._syncing:
+            self._is_much_unsynced.clear()
+            has_news = self._unsynced or (is_last and self._part.end != self._recorded)
+            # After a failed sync the kernel forgets what it could not write: a later success would be a lie.
+            if has_news and not self._is_sync_broken:
+                checksum = await self._bring_down()
+                await self._observer.synced(self._synced, checksum, self.mtime)
+                self._recorded = self._synced
+
+    async def _bring_down(self) -> int:
+        """Bring what is written by now to the disk; returns its checksum."""
+        written, checksum = self._part.end, self._part.checksum
+        try:
+            self.mtime = await self._part.sync()
+        except LocalFileError:
+            self._is_sync_broken = True
+            raise
+        self._synced = written
+        return checksum
+
+    async def checkpoints(self) -> None:
+        """Until cancelled: write what came before the server went silent, and sync every `checkpoint_interval` seconds
+        or `sync_size` bytes. All transfers do so at the same moments: what they report then shares a commit.
+        """
+        interval = self._settings.checkpoint_interval
+        due = self._next_checkpoint()
         while True:
-            await asyncio.sleep(min(interval, LONGEST_GATHERING))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(interval, LONGEST_GATHERING)):
+                    await self._is_much_unsynced.wait()
             await self.flush()
-            if self._loop.time() - synced_at >= interval:
+            if self._is_much_unsynced.is_set() or self._loop.time() >= due:
                 await self.sync()
-                synced_at = self._loop.time()
+                due = self._next_checkpoint()
+
+    def _next_checkpoint(self) -> float:
+        interval = self._settings.checkpoint_interval
+        return (self._loop.time() // interval + 1) * interval
 
     async def settle(self) -> None:
-        """The attempt is over: keep what came. That this fails too is no news after the first failure."""
+        """The attempt is over: keep what came, and have it on record. That this fails too is no news after the first
+        failure.
+        """
         with suppress(LocalFileError):
             await self.flush()
         with suppress(LocalFileError):
-            await self.sync()
+            await to_the_end(self._sync(is_last=True))

@@ -7,13 +7,11 @@ bytes are of one version (proof.py), and how they reach the disk (sink.py, partf
 
 import asyncio
 from concurrent.futures import Executor
-from contextlib import suppress
 
 from transfer.errors import (
     BadReplyError,
     ConnectionLostError,
     InvalidRangeError,
-    LocalFileError,
     NetworkError,
     OriginError,
     RemoteChangedError,
@@ -57,37 +55,30 @@ async def transfer(
             part,
             progress,
             observer,
-            synced=record.offset if part.is_resumed else 0,
-            chunk_size=settings.chunk_size,
+            recorded=record.offset,
+            settings=settings,
             executor=executor,
         )
         attempt = _Attempt(request, part, sink, source=source, observer=observer, reopen_limit=settings.reopen_limit)
         try:
-            size = await _with_checkpoints(attempt, sink, settings.checkpoint_interval)
-            return Result(size, await part.stamp())
+            size = await _with_checkpoints(attempt, sink)
+            return Result(size, sink.mtime)
         except BaseException as error:
-            await to_the_end(_settle(part, sink, observer))
+            await to_the_end(sink.settle())
             if isinstance(error, TransferError):
                 error.moved = sink.landed > 0
             raise
 
 
-async def _with_checkpoints(attempt: "_Attempt", sink: Sink, interval: float) -> int:
+async def _with_checkpoints(attempt: "_Attempt", sink: Sink) -> int:
     try:
         async with asyncio.TaskGroup() as group:
-            checkpoints = group.create_task(sink.checkpoints(interval))
+            checkpoints = group.create_task(sink.checkpoints())
             size = await attempt.run()
             checkpoints.cancel()
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return size
-
-
-async def _settle(part: PartFile, sink: Sink, observer: Observer) -> None:
-    """The attempt is over: keep what came, and have it known how the file was left."""
-    await sink.settle()
-    with suppress(LocalFileError):
-        await observer.closed(sink.position, await part.stamp())
 
 
 class _Attempt:
@@ -145,7 +136,7 @@ class _Attempt:
             await self._start_over("the file changed between two ranges")
         self._require_size(self._sink.position)
         self._sink.verify()
-        await self._sink.sync()
+        await self._sink.finish()
         return self._sink.position
 
     def _missing(self) -> Span | None:

@@ -37,6 +37,9 @@ class Backend:
     config: Config
     instance_id: str
     started_at: float
+    """By the wall clock, for people."""
+    running_since: float
+    """The same moment in service time."""
     is_stopping: bool = False
 
 

@@ -1,49 +1,50 @@
-"""Events: by number, by long poll, or as a stream (Server-Sent Events) that also carries live progress."""
+"""Events: by number, by long poll, or as a stream."""
 
 import asyncio
-import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
 from aiohttp import web
 
 from daemon.access import Access, guard
-from daemon.api.call import Call, Reply
+from daemon.api.call import Call
 from daemon.api.problem import field_error
-from daemon.documents import Document
-from daemon.documents import event as event_document
+from daemon.api.stream import KEEP_ALIVE, Stream
+from daemon.progress import PROGRESS
 from daemon.schema import EventQuery, EventType
-from daemon.times import rfc3339
+from daemon.window import Line, line_of
 from jobqueue.errors import NotFoundError, RefusedError
-from jobqueue.job import Job
 from jobqueue.transaction import EventQuery as RowQuery
-from jobqueue.transaction import Transaction
-
-PROGRESS = "PROGRESS"
-PROGRESS_INTERVAL = 0.5
-"""Seconds between live progress events of a stream."""
-KEEP_ALIVE = 15.0
-"""Seconds of silence after which a stream says that it is alive (and notices a client that is gone)."""
 
 
-async def events(call: Call) -> Reply | web.StreamResponse:
+async def events(call: Call) -> web.StreamResponse:
     """GET /v1/events."""
-    query = await _row_query(call)
+    query, log = await _row_query(call), call.backend.events
     if "text/event-stream" in call.request.headers.get("Accept", ""):
-        return await _Stream(call, query).serve()
-    deadline = asyncio.get_running_loop().time() + call.query(EventQuery).wait
-    while True:
-        news = call.backend.events.news()
-        found, seq = await call.backend.events.after(query)
-        left = deadline - asyncio.get_running_loop().time()
-        if found or left <= 0 or call.backend.events.is_closed:
-            return Reply({"events": [event_document(event) for event in found], "seq": seq})
-        query = replace(query, after=seq)  # what was looked at may be truncated while this waits
-        try:
-            async with asyncio.timeout(left):
-                await news.wait()
-        except TimeoutError:
-            continue
+        await log.after(replace(query, limit=1))  # a truncated log is an error before the stream begins
+        return await Stream(call, query).serve(query.after)
+    found, seq = await log.after(query)
+    lines: Sequence[Line] = [line_of(event) for event in found]
+    if not lines and (wait := call.query(EventQuery).wait):
+        lines, seq = await _next(call, replace(query, after=seq), wait)
+    body = b'{"events":[%b],"seq":%d}' % (b",".join(line.document for line in lines), seq)
+    return web.Response(body=body, content_type="application/json")
+
+
+async def _next(call: Call, query: RowQuery, seconds: float) -> tuple[Sequence[Line], int]:
+    """What happens after the query's number, once there is any, and the number to ask from next."""
+    log, loop = call.backend.events, asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    with log.follow(query, query.after) as follower:
+        while not log.is_closed and (left := deadline - loop.time()) > 0:
+            await follower.wait(min(left, KEEP_ALIVE))
+            if call.request.transport is None:
+                raise ConnectionResetError("the client is gone")
+            if lines := await follower.take(query.limit):
+                return lines, follower.seq
+    found, seq = await log.after(replace(query, after=follower.seq))
+    return [line_of(event) for event in found], seq
 
 
 async def _row_query(call: Call) -> RowQuery:
@@ -83,64 +84,3 @@ async def _owner_of(call: Call, job_id: str) -> int | None:
         return None if call.caller.is_admin else call.caller.uid
     guard(call.caller, Access.OWNER_OR_ADMIN)(job)
     return None
-
-
-class _Stream:
-    """One event stream: everything stored after a number, in order, none left out; PROGRESS between as it comes."""
-
-    def __init__(self, call: Call, query: RowQuery) -> None:
-        self._call = call
-        self._query = query
-        self._shown: dict[str, int] = {}
-        self._response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
-
-    async def serve(self) -> web.StreamResponse:
-        log, after = self._call.backend.events, self._query.after
-        await log.after(self._query)  # a truncated log is an error before the stream begins
-        await self._response.prepare(self._call.request)
-        await self._response.write(b": bitsd\n\n")
-        is_moving = True
-        while not log.is_closed:
-            news = log.news()
-            query = RowQuery(after, self._query.limit, self._query.owner_uid, self._query.job_id, self._query.types)
-            found, after = await log.after(query)
-            for event in found:
-                await self._send(event_document(event), event.seq)
-            if len(found) == query.limit:
-                continue
-            try:
-                async with asyncio.timeout(PROGRESS_INTERVAL if found or is_moving else KEEP_ALIVE):
-                    await news.wait()
-            except TimeoutError:
-                was_moving, is_moving = is_moving, await self._send_progress()
-                if not (was_moving or is_moving):
-                    await self._response.write(b": alive\n\n")
-            else:
-                is_moving = True
-        return self._response
-
-    async def _send(self, document: Document, seq: int | None = None) -> None:
-        lines = [] if seq is None else [f"id: {seq}"]
-        lines += [f"event: {document['type']}", f"data: {json.dumps(document, separators=(',', ':'))}", "", ""]
-        await self._response.write("\n".join(lines).encode())
-
-    async def _send_progress(self) -> bool:
-        """Tell of every job whose bytes moved; False when no transfer is running."""
-        running = self._call.backend.queue.live.job_ids()
-        if self._query.types is not None and PROGRESS not in self._query.types:
-            return False
-
-        def read(tx: Transaction) -> list[Job]:
-            return [tx.job(job_id) for job_id in running if self._query.job_id in {None, job_id}]
-
-        for job in await self._call.backend.queue.read(read) if running else ():
-            if self._query.owner_uid not in {None, job.owner.uid}:
-                continue
-            progress = self._call.backend.documents.job(job, self._call.caller)["progress"]
-            if self._shown.get(job.id) != progress["bytes_transferred"]:
-                self._shown[job.id] = progress["bytes_transferred"]
-                now = rfc3339(self._call.backend.queue.clock.wall())
-                await self._send({"type": PROGRESS, "time": now, "job_id": job.id, "progress": progress})
-        return bool(running)

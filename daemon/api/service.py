@@ -17,7 +17,7 @@ async def about(call: Call) -> Reply:
             "api": "v1",
             "instance_id": backend.instance_id,
             "started_at": rfc3339(backend.started_at),
-            "uptime": max(0, int(backend.queue.clock.wall() - backend.started_at)),
+            "uptime": int(backend.queue.clock.now() - backend.running_since),
             "features": list(FEATURES),
             "limits": backend.config.limits.model_dump(),
             "state_lost": False,

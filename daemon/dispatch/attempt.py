@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from daemon.dispatch.outcome import failed
 from daemon.dispatch.request import request_for, terms_of
 from daemon.identity import Executors
-from jobqueue.errors import JobQueueError
+from jobqueue.errors import JobQueueError, StoreFailedError, StoreFullError
 from jobqueue.job import File, Finished, Job, Outcome
 from jobqueue.live import LiveProgress
 from jobqueue.reports import RemoteFacts, Reports
@@ -33,7 +33,6 @@ class Dispatcher:
     executors: Executors
     settings: Settings
     connections_per_job: int
-    boot_id: str
 
     async def run(self, job: Job) -> Outcome:
         """jobqueue.attempts.Run: ends when every file is transferred or one failed; cancelled = stopped."""
@@ -120,7 +119,7 @@ class _Attempt:
 
     async def _request(self, file: File, room: int | None = None) -> TransferRequest:
         terms = terms_of(self._job, await self._to.reports.secrets(self._job.id))
-        return request_for(self._job, file, terms, boot_id=self._to.boot_id, room=room)
+        return request_for(self._job, file, terms, room=room)
 
     async def _learn_sizes(self) -> None:
         """Ask for the sizes of files whose turn is still to come, so that bytes_total is known soon."""
@@ -167,19 +166,15 @@ class _Record:
             served_digest=dict(version.digest),
             response_headers=remote.headers,
             inode=remote.inode,
-            boot=self._to.boot_id,
             fetched_from=remote.url if is_reported else remote.source,
             asked_name=asked_name,
             remote_name=remote.url if is_reported else asked_name,
         )
         await self._to.reports.remote_known(self._job_id, self._index, facts, offset)
 
-    async def synced(self, offset: int) -> None:
-        await self._to.reports.synced(self._job_id, self._index, offset)
-
-    async def closed(self, offset: int, mtime: int) -> None:
-        with suppress(JobQueueError):  # the store cannot take it: the next attempt goes by what it has
-            await self._to.reports.closed(self._job_id, self._index, offset, mtime)
+    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
+        with suppress(StoreFullError, StoreFailedError):  # bytes go on without; the next record tells of these too
+            await self._to.reports.synced(self._job_id, self._index, offset, checksum, mtime)
 
 
 def _raise_unless_transfer_errors(failures: BaseExceptionGroup) -> None:

@@ -40,14 +40,14 @@ def terms_of(job: Job, secrets: JobSecrets) -> Terms:
     )
 
 
-def request_for(job: Job, file: File, terms: Terms, *, boot_id: str, room: int | None = None) -> TransferRequest:
+def request_for(job: Job, file: File, terms: Terms, *, room: int | None = None) -> TransferRequest:
     """What is to be fetched of the file. `room`: bytes it may still bring (maximum_download_size), None = no limit."""
     properties = job.properties
     return TransferRequest(
         urls=(file.remote_name, *file.mirrors),
         part_path=file.temporary_name,
         ranges=tuple(ByteRange(offset, length) for offset, length in file.ranges),
-        part=PartRecord(file.offset, file.inode, is_length_trusted=file.boot == boot_id, mtime=file.mtime),
+        part=PartRecord(file.offset, file.inode, mtime=file.mtime, checksum=file.checksum),
         fetched_from=file.fetched_from,
         validators=Validators(
             etag=file.etag,

@@ -196,7 +196,7 @@ async def test_active_jobs_come_back_in_line_with_exactly_one_event(stores: Stor
     async with staged(store, slots=Slots(0, 1, 300.0)) as on:
         running, queued = await on.create("running"), await on.create("queued")
         suspended = await on.create("suspended", resume=False)
-        await on.reports.synced(running, 0, 7)
+        await on.reports.synced(running, 0, 7, 0, 0)
         events = len(await on.events())
         await stores.crash(store)
         store = await stores.open()

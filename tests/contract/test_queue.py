@@ -170,7 +170,7 @@ async def test_progress_is_no_change_of_the_revision(store: Store) -> None:
         job_id = await on.create()
         revision = (await on.job(job_id)).revision
         await on.reports.size_known(job_id, 0, 100)
-        await on.reports.synced(job_id, 0, 50)
+        await on.reports.synced(job_id, 0, 50, 0, 0)
         job = await on.job(job_id)
         assert (job.revision, job.totals.bytes_transferred, job.totals.bytes_total) == (revision, 50, 100)
 

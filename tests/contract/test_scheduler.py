@@ -110,7 +110,7 @@ async def test_one_byte_is_progress_enough_to_go_on(store: Store, is_synced: boo
         job_id = await on.create(no_progress_timeout=100)
         for attempt in range(5):
             if is_synced:
-                await on.reports.synced(job_id, 0, attempt + 1)
+                await on.reports.synced(job_id, 0, attempt + 1, 0, 0)
             await on.ends(job_id, transient(moved=not is_synced))
             assert await on.state(job_id) == "TRANSIENT_ERROR"
             await pass_time(61)
@@ -334,7 +334,7 @@ async def test_suspend_keeps_the_bytes_and_resume_goes_on(store: Store) -> None:
     async with staged(store) as on:
         on.transfers.linger = 5.0
         job_id = await on.create()
-        await on.reports.synced(job_id, 0, 4)
+        await on.reports.synced(job_id, 0, 4, 0, 0)
         await on.queue.suspend(job_id, anyone)
         await on.queue.resume(job_id, anyone)  # while the first attempt still stops
         assert await on.state(job_id) == "QUEUED"

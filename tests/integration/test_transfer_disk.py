@@ -71,7 +71,7 @@ async def test_room_that_is_taken_is_there_for_the_next_attempt(
     await part.reserve(ROOM)
     monkeypatch.setattr(os, "fstatvfs", lambda _number: nothing_free())
     with ThreadPoolExecutor(1) as executor:
-        record = PartRecord(4, os.stat(part.path).st_ino)
+        record = PartRecord(4, os.stat(part.path).st_ino, checksum=part.checksum)
         async with part_file(part.path, record, executor=executor) as again:
             await again.reserve(ROOM)
             with pytest.raises(LocalFileError):

@@ -3,7 +3,7 @@
 import os
 
 from tests.nginx import Nginx, nginx
-from tests.transfer_rig import PartRecord, Rig, rig
+from tests.transfer_rig import Rig, rig
 from transfer.http import HttpSource
 from transfer.request import ByteRange
 from transfer.source import Ask
@@ -20,8 +20,7 @@ async def test_a_file_arrives_whole_and_is_resumed_by_range_and_if_range(rig: Ri
     assert remote is not None
     assert remote.size == len(BODY)
     assert remote.headers.startswith("HTTP/1.1 200 OK\r\nServer: nginx")
-    os.truncate(rig.part, 1_000_000)
-    await rig.fetch(nginx.url("a.bin"), part=PartRecord(1_000_000, rig.part.stat().st_ino))
+    await rig.fetch(nginx.url("a.bin"), part=rig.hold_part(BODY[:1_000_000]))
     assert rig.data() == BODY
     assert nginx.log()[-1].startswith('GET /a.bin 206 "bytes=1000000-" "\\x22')
 
@@ -29,10 +28,9 @@ async def test_a_file_arrives_whole_and_is_resumed_by_range_and_if_range(rig: Ri
 async def test_a_file_that_changed_is_the_new_one(rig: Rig, nginx: Nginx) -> None:
     (nginx.root / "a.bin").write_bytes(BODY)
     await rig.fetch(nginx.url("a.bin"))
-    os.truncate(rig.part, 1_000_000)
     (nginx.root / "a.bin").write_bytes(BODY[::-1])
     os.utime(nginx.root / "a.bin", (1, 1))
-    await rig.fetch(nginx.url("a.bin"), part=PartRecord(1_000_000, rig.part.stat().st_ino))
+    await rig.fetch(nginx.url("a.bin"), part=rig.hold_part(BODY[:1_000_000]))
     assert rig.data() == BODY[::-1]
 
 

@@ -63,7 +63,8 @@ def pad(path: Path) -> None:
     os.truncate(path, 4)
 
 
-TAMPERINGS = [edit, edit_and_date_back, replace, append, pad, lambda path: os.truncate(path, 2), Path.unlink]
+CHANGES = [edit, edit_and_date_back, replace, pad, lambda path: os.truncate(path, 2), Path.unlink]
+TAMPERINGS = [*CHANGES, append]
 
 
 async def test_an_untouched_part_is_continued_and_keeps_its_date_until_then(rig: Rig) -> None:
@@ -79,7 +80,7 @@ async def test_an_untouched_part_is_continued_and_keeps_its_date_until_then(rig:
     assert result.mtime == rig.part.stat().st_mtime_ns
 
 
-@pytest.mark.parametrize("tamper", TAMPERINGS)
+@pytest.mark.parametrize("tamper", CHANGES)
 async def test_a_part_that_somebody_changed_between_two_attempts_is_fetched_anew(
     rig: Rig, tamper: Callable[[Path], None]
 ) -> None:
@@ -89,6 +90,17 @@ async def test_a_part_that_somebody_changed_between_two_attempts_is_fetched_anew
     await rig.fetch()
     assert source.asks[0].span is None
     assert rig.data() == b"0123456789"
+
+
+@pytest.mark.parametrize("touch", [append, Path.touch])
+async def test_a_part_whose_bytes_are_still_those_that_came_is_continued(
+    rig: Rig, touch: Callable[[Path], None]
+) -> None:
+    await begin(rig)
+    touch(rig.part)
+    source = rig.play(part_of([b"456789"], 4, 10, 10))
+    await rig.fetch()
+    assert (source.asks[0].span is not None, rig.data()) == (True, b"0123456789")
 
 
 async def test_what_is_not_ours_any_more_is_neither_written_to_nor_cut(rig: Rig) -> None:

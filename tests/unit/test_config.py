@@ -13,6 +13,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "socket": "",
         "state_dir": "",
         "history_retention": 7 * 86_400,
+        "idle_exit": 0,
         "log_level": "info",
         "log_format": "text",
     },

@@ -77,7 +77,7 @@ def test_the_last_byte_is_kept_back_until_the_file_is_verified(size: int | None,
 def test_whatever_voids_bytes_that_may_have_been_read_begins_another_generation() -> None:
     facts = RemoteFacts(
         size=100, remote_size=100, etag=None, last_modified=None, is_date_weak=False, media_type=None, served_digest={},
-        response_headers="", inode=1, boot="", fetched_from="", asked_name="", remote_name="",
+        response_headers="", inode=1, fetched_from="", asked_name="", remote_name="",
     )  # fmt: skip
     assert facts.learnt(OLD, 50).generation == OLD.generation
     assert facts.learnt(OLD, 0).generation > OLD.generation

@@ -2,6 +2,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ async def test_a_whole_file_is_written_recorded_and_synced(rig: Rig) -> None:
     assert (await rig.fetch()).size == 10
     assert rig.data() == b"0123456789"
     assert rig.observer.started_at == [0]
-    assert rig.observer.synced_at == [10]
+    assert rig.observer.synced_at == []  # its end is reported by whoever asked for it
     assert rig.progress.transferred == 10
     assert source.asks[0].span is None
 
@@ -51,12 +53,23 @@ async def test_a_recorded_part_is_continued_from_its_offset(rig: Rig) -> None:
     assert rig.observer.started_at == [4]
 
 
-async def test_a_trusted_length_continues_after_the_last_byte_and_syncs_it_before_saying_so(rig: Rig) -> None:
-    rig.play(part_of([b"6789"], 6, 10, 10))
-    await rig.fetch(part=rig.hold_part(b"012345", offset=2, is_length_trusted=True), validators=KNOWN)
+async def test_a_part_whose_bytes_are_not_those_on_record_is_fetched_anew(rig: Rig) -> None:
+    record = rig.hold_part(b"01234567", offset=6)
+    with rig.part.open("r+b") as file:
+        file.write(b"X")
+    source = rig.play(whole([b"0123456789"], 10))
+    await rig.fetch(part=record, validators=KNOWN)
     assert rig.data() == b"0123456789"
-    assert rig.observer.started_at == [6]
-    assert rig.observer.synced_at == [6, 10]
+    assert source.asks[0].span is None
+
+
+async def test_a_part_without_a_checksum_is_continued_only_if_nobody_wrote_to_it_since(rig: Rig) -> None:
+    record = rig.hold_part(b"0123")
+    untouched = replace(record, checksum=None, mtime=rig.part.stat().st_mtime_ns)
+    for part, start in ((untouched, 4), (replace(untouched, mtime=1), None)):
+        source = rig.play(part_of([b"456789"], 4, 10, 10) if start else whole([b"0123456789"], 10))
+        await rig.fetch(part=part, validators=KNOWN)
+        assert (rig.data(), source.asks[0].span) == (b"0123456789", Span(4) if start else None)
 
 
 async def test_a_complete_part_needs_no_request(rig: Rig) -> None:
@@ -179,7 +192,7 @@ async def test_a_second_cancel_does_not_cut_the_first_ones_work(rig: Rig) -> Non
     rig.play(whole([b"0123", hold], 10))
     is_recording, may_go = asyncio.Event(), asyncio.Event()
 
-    async def slow(offset: int) -> None:
+    async def slow(offset: int, checksum: int, mtime: int) -> None:
         is_recording.set()
         await may_go.wait()
         rig.observer.synced_at.append(offset)
@@ -204,7 +217,7 @@ async def test_bytes_are_synced_and_reported_while_the_body_still_flows(rig: Rig
     rig.play(whole([b"0123", hold, b"456789"], 10))
     is_synced = asyncio.Event()
 
-    async def noticed(offset: int) -> None:
+    async def noticed(offset: int, checksum: int, mtime: int) -> None:
         rig.observer.synced_at.append(offset)
         is_synced.set()
 
@@ -214,7 +227,16 @@ async def test_bytes_are_synced_and_reported_while_the_body_still_flows(rig: Rig
     assert rig.observer.synced_at == [4]
     hold.until.set()
     await task
-    assert rig.observer.synced_at[-1] == 10
+
+
+async def test_much_is_synced_before_its_time_and_never_more_than_twice_as_much_is_not(rig: Rig) -> None:
+    rig.hasten(checkpoint_interval=1000, chunk_size=1, sync_size=10)
+    chunks = [bytes([65 + number]) for number in range(60)]
+    rig.play(whole(chunks, 60))
+    await rig.fetch()
+    steps = [after - before for before, after in pairwise([0, *rig.observer.synced_at, 60])]
+    assert len(steps) > 2
+    assert max(steps) <= 20
 
 
 async def test_a_sync_of_the_old_version_is_never_reported_after_the_restart(rig: Rig) -> None:
@@ -224,7 +246,7 @@ async def test_a_sync_of_the_old_version_is_never_reported_after_the_restart(rig
     is_recording, may_go = asyncio.Event(), asyncio.Event()
     told: list[str] = []
 
-    async def slow(offset: int) -> None:
+    async def slow(offset: int, checksum: int, mtime: int) -> None:
         is_recording.set()
         await may_go.wait()
         told.append(f"synced {offset}")
@@ -242,13 +264,14 @@ async def test_a_sync_of_the_old_version_is_never_reported_after_the_restart(rig
     may_go.set()
     again.until.set()
     await task
-    assert told == ["started 0", "synced 4", "started 0", "synced 10"]
+    assert told == ["started 0", "synced 4", "started 0"]
 
 
 async def test_a_failing_record_ends_the_transfer_with_that_failure(rig: Rig) -> None:
-    rig.play(whole([b"0123456789"], 10))
+    rig.hasten(checkpoint_interval=0.001, chunk_size=1)
+    rig.play(whole([b"0123456789", Hold()], 10))
 
-    async def broken(offset: int) -> None:
+    async def broken(offset: int, checksum: int, mtime: int) -> None:
         raise LookupError
 
     rig.observer.synced = broken  # type: ignore[method-assign]
@@ -341,6 +364,6 @@ async def test_ranges_that_do_not_fit_the_remote_file_are_invalid(rig: Rig) -> N
 
 async def test_a_part_longer_than_the_file_begins_again(rig: Rig) -> None:
     rig.play(whole([b"0123456789"], 10))
-    record = rig.hold_part(b"0123456789XX", offset=3, is_length_trusted=True)
+    record = rig.hold_part(b"0123456789XX")
     await rig.fetch(part=record, validators=KNOWN)
     assert rig.data() == b"0123456789"

@@ -1,0 +1,115 @@
+"""What the service has to do: calls that are being served and jobs. One line says it; it may end when that is nothing.
+
+Woken by changes of the queue and by callers; nothing polls. Owns no decision about a job.
+"""
+
+import asyncio
+import logging
+from math import inf
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from daemon.systemd import Supervisor, TimerFailedError, arm_timer
+from jobqueue.errors import StoreFailedError
+from jobqueue.job import State
+from jobqueue.queue import JobQueue
+from jobqueue.states import ACTIVE
+from jobqueue.transaction import JobQuery, Transaction
+
+log = logging.getLogger(__name__)
+
+CALM = 0.5
+"""Seconds in which changes are gathered before they are told: they come in crowds."""
+RUNNABLE = (State.QUEUED, *ACTIVE)
+WAITING = (State.QUEUED, State.TRANSIENT_ERROR)
+
+
+class Activity:
+    """Of one service. `idle_exit` (seconds, 0 = never) may be replaced while running (call `stir` then)."""
+
+    def __init__(self, queue: JobQueue, idle_exit: int) -> None:
+        self.idle_exit = idle_exit
+        self._queue = queue
+        self._calls = 0
+        self._news = asyncio.Event()
+        queue.subscribe(lambda _: self.stir())
+
+    def stir(self) -> None:
+        """Something happened: somebody came or went, or the queue changed."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def watch(self, app: web.Application) -> None:
+        """Count every call of `app` for as long as it is served: a wait or an event stream as long as it lasts."""
+
+        @web.middleware
+        async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._calls += 1
+            try:
+                return await handler(request)
+            finally:
+                self._calls -= 1
+                self.stir()
+
+        app.middlewares.insert(0, counted)
+
+    async def tell(self, supervisor: Supervisor) -> None:
+        """Keep the supervisor's status line right until cancelled."""
+        told = ""
+        while supervisor.is_there:
+            news = self._news
+            try:
+                line = await self._queue.read(_line)
+            except StoreFailedError as error:
+                line = str(error)
+            if line != told:
+                supervisor.tell_status(line)
+                told = line
+            await news.wait()
+            await asyncio.sleep(CALM)
+
+    async def until_idle(self) -> None:
+        """Return when for `idle_exit` seconds nobody was served and no job had to run, and a timer is armed for the
+        next job or housekeeping that is due. Without a timer the service stays: no job may be forgotten.
+        """
+        while True:
+            news = self._news
+            next_wake = 0.0 if self._calls else await self._next_wake()
+            is_worth_it = 0 < 2 * self.idle_exit < next_wake - self._queue.clock.now()
+            try:
+                async with asyncio.timeout(self.idle_exit if is_worth_it else None):
+                    await news.wait()
+            except TimeoutError:
+                if await self._has_timer(next_wake) and not news.is_set():
+                    return
+
+    async def _next_wake(self) -> float:
+        """When a job must be looked at (service time): 0 = at once, inf = never."""
+        try:
+            return await self._queue.read(_next_wake)
+        except StoreFailedError as error:
+            log.warning("cannot tell whether there is anything to do: %s", error)
+            return 0.0
+
+    async def _has_timer(self, next_wake: float) -> bool:
+        if next_wake == inf:
+            return True
+        try:
+            await arm_timer(next_wake - self._queue.clock.now())
+        except TimerFailedError as error:
+            log.warning("cannot end while idle: there is no timer to start the service again: %s", error)
+            return False
+        return True
+
+
+def _line(tx: Transaction) -> str:
+    transferring, waiting = (len(tx.job_rows(JobQuery(states=states))) for states in (ACTIVE, WAITING))
+    return f"{transferring} transferring, {waiting} waiting"
+
+
+def _next_wake(tx: Transaction) -> float:
+    if tx.job_rows(JobQuery(states=RUNNABLE), 1) or tx.jobs_with_intent():
+        return 0.0
+    next_wake = tx.next_wake()
+    return inf if next_wake is None else next_wake

@@ -1,0 +1,133 @@
+"""What clients were told before the power went, and whether it holds afterwards: the four zeros.
+
+Owns what counts as lost, wrong, double and left. A call whose answer never came is a doubt: it may have happened or
+not, but nothing in between.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.origin import Script
+from tests.process import Document
+
+FINAL = frozenset({"ACKNOWLEDGED", "CANCELLED"})
+LEADS_TO = {"complete": "ACKNOWLEDGED", "cancel": "CANCELLED", "suspend": "SUSPENDED"}
+
+
+@dataclass(slots=True)
+class Findings:
+    """What must not be there, each as a sentence."""
+
+    lost: list[str] = field(default_factory=list)
+    """Of acknowledged jobs: gone, or not as acknowledged."""
+    wrong: list[str] = field(default_factory=list)
+    """Files that are not one whole version, are missing, or had to be given up."""
+    double: list[str] = field(default_factory=list)
+    """Events: twice, out of order, or other ones than a client saw."""
+    left: list[str] = field(default_factory=list)
+    """Temporary files when all jobs are final."""
+
+    def __bool__(self) -> bool:
+        return bool(self.lost or self.wrong or self.double or self.left)
+
+
+@dataclass(slots=True)
+class Promise:
+    """One job as its client knows it. `files`: what is served for each local name."""
+
+    name: str
+    files: dict[str, Script]
+    id: str = ""
+    """"" = the answer to its creation never came."""
+    told: str = "resume"
+    """The last operation that was acknowledged."""
+    description: str = ""
+    doubts: set[str] = field(default_factory=set)
+    temporary: dict[str, str] = field(default_factory=dict)
+    """The temporary name of each local name."""
+    is_busy: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return LEADS_TO.get(self.told) in FINAL
+
+    def may_be(self, state: str) -> bool:
+        """What was acknowledged allows this state, or a doubt does."""
+        doubtful = {LEADS_TO[doubt] for doubt in self.doubts if doubt in LEADS_TO}
+        if state in doubtful:
+            return True
+        expected = LEADS_TO.get(self.told)
+        if expected is not None and "resume" not in self.doubts:
+            return state == expected
+        return state not in FINAL and state != "SUSPENDED"
+
+    def settle(self, operation: str) -> None:
+        """It was acknowledged."""
+        self.told = operation
+        self.doubts -= {"suspend", "resume"}
+
+    def learn(self, document: Document) -> None:
+        """The job exists, with these files."""
+        self.id = document["id"]
+        self.temporary = {file["local_name"]: file["temporary_name"] for file in document["files"]}
+
+
+async def check_files(promise: Promise, state: str, findings: Findings) -> None:
+    """What is recorded as transferred is there, whole; what was cancelled is not."""
+    for target, script in promise.files.items():
+        places = [target] if state == "ACKNOWLEDGED" else [promise.temporary[target], target]
+        if state == "CANCELLED":
+            findings.wrong += [f"{promise.name} is cancelled, {path} is there" for path in places if os.path.exists(path)]
+        elif not await asyncio.to_thread(_is_one_of, places, script):
+            findings.wrong.append(f"{promise.name} is {state}, {places} is not what was served")
+
+
+def _is_one_of(places: Sequence[str], script: Script) -> bool:
+    """The first place that exists has one whole version of what the script serves."""
+    for path in places:
+        try:
+            content = Path(path).read_bytes()
+        except FileNotFoundError:
+            continue
+        return content in {body.read() for body in (script.original, script.changed)}
+    return False
+
+
+def check_seen(seen: dict[int, Document], events: Sequence[Document], findings: Findings) -> None:
+    """Each event a client saw before is there, and is the same."""
+    now = {event["seq"]: event for event in events}
+    for seq, event in seen.items():
+        if now.get(seq) != event:
+            findings.double.append(f"event {seq} was {event}, is {now.get(seq)}")
+
+
+def check_order(events: Iterable[Document], findings: Findings) -> None:
+    """Of all events: no number twice; per job, each state follows from the one before, and nothing ends twice."""
+    last = 0
+    states: dict[str, str] = {}
+    ended: set[str] = set()
+    transferred: set[tuple[str, int]] = set()
+    for event in events:
+        job, kind = event["job_id"], event["type"]
+        is_double = event["seq"] <= last
+        last = event["seq"]
+        match kind:
+            case "JOB_STATE":
+                is_double |= states.get(job, event["from"]) != event["from"] or event["from"] == event["to"]
+                states[job] = event["to"]
+                ended.discard(job)
+            case "JOB_CREATED":
+                is_double |= job in states
+            case "JOB_TRANSFERRED":
+                is_double |= job in ended or states.get(job) != "TRANSFERRED"
+                ended.add(job)
+            case "FILE_TRANSFERRED":
+                is_double |= (job, event["file_index"]) in transferred
+                transferred.add((job, event["file_index"]))
+            case "JOB_ERROR":  # what was given up is fetched again
+                transferred = {pair for pair in transferred if pair[0] != job}
+        if is_double:
+            findings.double.append(f"{event} does not follow from what was before it")

@@ -1,0 +1,272 @@
+"""One service after the other over the same store and the same disk, and what clients ask of it, as the API asks it."""
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any, TypeVar
+
+import looptime
+
+from daemon.access import Access, Caller, guard
+from daemon.api.call import check_revision
+from jobqueue.change import Guard
+from jobqueue.edit import Limits
+from jobqueue.errors import JobQueueError, LocalFileFailedError
+from jobqueue.finish import NotPublishedError
+from jobqueue.job import Event, File, Job, JobError, Owner
+from jobqueue.order import Slots
+from jobqueue.queue import NewJob
+from jobqueue.secrets import Credential, JobSecrets
+from jobqueue.transaction import EventQuery, IdempotentRequest, Leftover, Transaction
+from jobqueue.vault import Vault
+from tests.builders import POLICY, a_file
+from tests.queue_stage import FakeFiles, PowerLostError, Stage, settle, wired
+from tests.stateful.world import FILES_PER_JOB, JOBS_PER_USER, Call, FileView, JobView, Operation
+from tests.stores import StoreKind
+
+T = TypeVar("T")
+LIMITS = Limits(JOBS_PER_USER, 0, FILES_PER_JOB, 0)
+PATIENT = replace(POLICY, inactivity_timeout=0, maximum_download_time=10**9)
+ACCESS = {"take": Access.ADMIN, "put_credential": Access.OWNER, "remove_credential": Access.OWNER}
+
+
+def looptime_loop() -> asyncio.AbstractEventLoop:
+    """A loop whose time passes at once."""
+    loop = looptime.new_event_loop()
+    loop.setup_looptime(_enabled=True)
+    return loop
+
+
+@dataclass
+class Disk(FakeFiles):
+    """The local files of all lives of the service, and with whose rights they were touched."""
+
+    lost: frozenset[str] = frozenset()
+    """Local names of files whose temporary file is gone."""
+    named: set[tuple[int, str]] = field(default_factory=set)
+    removed: set[tuple[int, str]] = field(default_factory=set)
+
+    async def publish(self, owner: Owner, file: File) -> None:
+        await self.gate.wait()
+        if file.local_name in self.lost | self.stuck:
+            error = JobError("E_LOCAL_FILE", 0, "LOCAL_FILE", "is gone", file_index=file.index)
+            problem = LocalFileFailedError("cannot rename", path=file.local_name)
+            raise NotPublishedError(problem, error if file.local_name in self.lost else None)
+        self.named.add((owner.uid, file.local_name))
+
+    async def discard(self, owner: Owner, paths: Sequence[str]) -> Sequence[str]:
+        left = await super().discard(owner, paths)
+        self.removed |= {(owner.uid, path) for path in paths if path not in left}
+        return left
+
+
+@dataclass(frozen=True)
+class Record:
+    """All there is of one job."""
+
+    job: Job
+    files: tuple[File, ...]
+    secrets: JobSecrets
+
+    @property
+    def view(self) -> JobView:
+        """As its owner sees it."""
+        files = (
+            FileView(file.local_name, file.remote_name, file.transferred, file.completed, file.validated)
+            for file in self.files
+        )
+        users = [credential.user for credential in self.secrets.credentials]
+        properties, job = self.job.properties, self.job
+        return JobView(
+            job.owner,
+            tuple(files),
+            properties.description,
+            properties.priority,
+            job.state,
+            job.resumed,
+            users[0] if users else None,
+            job.intent,
+        )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All there is in the store."""
+
+    records: dict[str, Record]
+    events: list[Event]
+    floor: int
+    leftovers: list[Leftover]
+
+
+@dataclass
+class Sent:
+    """An operation under way."""
+
+    operation: Operation
+    task: "asyncio.Task[str]"
+    sent: float
+    answered: float = inf
+
+    def call(self) -> Call:
+        """What came of it so far."""
+        is_answered = self.task.done() and not self.task.cancelled()
+        return Call(self.operation, self.task.result() if is_answered else None, self.sent, self.answered)
+
+
+class Lives:
+    """The service, ended and begun again; `run` lets no fake time pass unless the work itself sleeps."""
+
+    def __init__(self, kind: StoreKind) -> None:
+        self.disk = Disk()
+        self._kind = kind
+        self._runner = asyncio.Runner(loop_factory=looptime_loop)
+        self._moments = itertools.count()
+        self._sent: list[Sent] = []
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def end(self) -> None:
+        """The last one."""
+        self.run(self.stop())
+        self._runner.close()
+
+    @property
+    def now(self) -> float:
+        return self.stage.queue.clock.now()
+
+    async def open(self) -> None:
+        self._store = await self._kind.open()
+        self.stage: Stage = await wired(
+            self._store, slots=Slots(0, 0, 300.0), policy=PATIENT, limits=LIMITS, files=self.disk
+        )
+        self._serving = asyncio.ensure_future(self.stage.scheduler.serve())
+        await settle()
+
+    async def stop(self) -> None:
+        """As by SIGTERM: calls that were not answered are cut off, what they began goes on at the next start."""
+        self.stage.scheduler.stop()
+        await settle()
+        await self._cut_off()
+        self.disk.gate.set()
+        await self._serving
+        await self._store.close()
+
+    async def crash(self) -> None:
+        """As by SIGKILL: nothing reaches the store any more."""
+        self.stage.store.refuses, self.stage.store.spared = PowerLostError(0), 0
+        await self._kind.crash(self._store)
+        self._serving.cancel()
+        await asyncio.wait({self._serving})
+        await self._cut_off()
+        self.disk.gate.set()
+
+    async def _cut_off(self) -> None:
+        waiting = {sent.task for sent in self._sent if not sent.task.done()}
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            await asyncio.wait(waiting)
+
+    def send(self, operations: Sequence[Operation]) -> list[Sent]:
+        """All at once."""
+        self._sent = [sent for sent in self._sent if not sent.task.done()]
+        new = []
+        for operation in operations:
+            sent = Sent(operation, asyncio.ensure_future(self.answer(operation)), next(self._moments))
+            sent.task.add_done_callback(lambda _, sent=sent: setattr(sent, "answered", next(self._moments)))
+            new.append(sent)
+        self._sent += new
+        return new
+
+    async def answer(self, operation: Operation) -> str:
+        """What the client is told."""
+        try:
+            return await self._answer(operation)
+        except JobQueueError as error:
+            return error.code
+
+    async def _answer(self, operation: Operation) -> str:
+        queue, finisher, vault, value = self.stage.queue, self.stage.finisher, Vault(self.stage.queue), operation.value
+        if operation.verb == "create":
+            return await self._create(operation)
+        job_id, may, index = self.ids[operation.name], _guard(operation), operation.index
+        match operation.verb:
+            case "complete":
+                return (await finisher.complete(job_id, may))[1]
+            case "cancel":
+                return (await finisher.cancel(job_id, may))[1]
+            case "suspend":
+                await queue.suspend(job_id, may)
+            case "resume":
+                await queue.resume(job_id, may)
+            case "describe" | "prioritise":
+                name = {"describe": "description", "prioritise": "priority"}[operation.verb]
+                await queue.set_properties(job_id, may, {name: value})
+            case "limit":
+                await queue.set_properties(job_id, may, {"description": value, "maximum_download_size": 10**9})
+            case "take":
+                await queue.take_ownership(job_id, may, operation.caller)
+            case "add":
+                assert isinstance(value, tuple)
+                is_root = operation.caller.uid == 0
+                added = await queue.add_files(job_id, may, [_file(file) for file in value], is_exempt=is_root)
+                return f"from {added[0].index}"
+            case "move":
+                await queue.set_remote_name(job_id, index, may, str(value))
+            case "prefix":
+                assert isinstance(value, tuple)
+                return str((await queue.replace_remote_prefix(job_id, may, *value, lambda url: (url, ())))[1])
+            case "validate":
+                await queue.validate(job_id, index, may, is_valid=bool(value))
+            case "put_credential":
+                await vault.put_credential(job_id, may, Credential("SERVER", "BASIC", str(value), "secret"))
+            case _:
+                await vault.remove_credential(job_id, may, "SERVER", "BASIC")
+        return "done"
+
+    async def _create(self, operation: Operation) -> str:
+        assert operation.job is not None
+        uid, job = operation.caller.uid, operation.job
+        request = IdempotentRequest(uid, operation.key, operation.name) if operation.key else None
+        files = [_file(file) for file in job.files]
+        new = NewJob(operation.caller, {"display_name": operation.name}, files, resume=bool(operation.value))
+        made = await self.stage.queue.create(new, request)
+        return f"job {made.properties.display_name}"
+
+    async def look(self) -> Snapshot:
+        """At everything, in one moment."""
+
+        def work(tx: Transaction) -> Snapshot:
+            records = {
+                job.properties.display_name: Record(job, tuple(tx.files(job.id)), tx.secrets(job.id))
+                for job in tx.every_job()
+            }
+            return Snapshot(records, list(tx.events(EventQuery(0, 10_000))), tx.events_floor(), list(tx.leftovers()))
+
+        await settle()
+        seen = asyncio.ensure_future(self.stage.queue.read(work))
+        await settle()
+        self.ids: dict[str, str] = getattr(self, "ids", {}) | {
+            name: record.job.id for name, record in seen.result().records.items()
+        }
+        return seen.result()
+
+
+def _guard(operation: Operation) -> Guard:
+    """As daemon.api makes it of a call."""
+    caller = Caller(operation.caller.uid, operation.caller.gid, 1)
+    may = guard(caller, ACCESS.get(operation.verb, Access.OWNER_OR_ADMIN))
+
+    def check(job: Job) -> None:
+        may(job)
+        check_revision(job, None if operation.match is None else f'"{operation.match}"')
+
+    return check
+
+
+def _file(view: FileView) -> File:
+    return a_file(local_name=view.local, remote_name=view.remote)
