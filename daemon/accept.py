@@ -71,6 +71,7 @@ class Acceptor:
                     self._pause()
                     return
                 continue
+            caller.settimeout(0)
             if caller.fileno() < self._end_of_room:
                 self._group.create_task(self._seat(caller))
             else:

@@ -33,7 +33,7 @@ from daemon.logs import configure
 from daemon.systemd import Supervisor, handed_over
 from jobqueue.edit import Limits
 from jobqueue.errors import StoreFailedError, StoreFullError
-from jobqueue.lost import give_up_lost_secrets
+from jobqueue.lost import give_up_lost_secrets, tell_what_was_lost
 from jobqueue.memory import MemoryStore
 from jobqueue.order import Slots
 from jobqueue.queue import JobQueue
@@ -193,6 +193,7 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
         boot = await asyncio.to_thread(_boot_id)
         clock = await store.read(lambda tx: ServiceClock.restored(tx.meta, boot))
         queue = JobQueue(store, clock, policy(config), limits(config))
+        await tell_what_was_lost(queue)
         await give_up_lost_secrets(queue)
         reports = Reports(queue)
         connections = config.transfer.connections_per_job

@@ -117,12 +117,13 @@ def event(event: Event) -> Document:
         "seq": event.seq,
         "time": rfc3339(event.time),
         "type": event.type,
-        "job_id": event.job_id,
+        "job_id": event.job_id or None,
         **event.data,
     }
 
 
 _WHY_QUEUED = {
+    "store": "the queue's store takes no changes at the moment (GET /v1 says why); it is tried again every few seconds",
     "starting": "the job starts in a moment",
     "slots": "every slot is taken by jobs of the same or a higher priority",
     "time_slice": "its time slice ended; other jobs of its priority have their turn",

@@ -165,10 +165,15 @@ class Fanout:
             await self._wake([follower for follower in waiting if follower.has_progress])
 
     async def _wake(self, followers: Sequence["Follower"]) -> None:
+        """All of them; then rest as long as that took: what happens meanwhile is told a crowd at once."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         for number, follower in enumerate(followers, 1):
             follower.wake()
             if number % SLICE == 0:
                 await asyncio.sleep(0)
+        if len(followers) > SLICE:
+            await asyncio.sleep(loop.time() - began)
 
 
 class Follower:

@@ -5,15 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from jobqueue.errors import HRESULTS, JobQueueError, StoreFailedError, StoreFullError
+from jobqueue.errors import HRESULTS, JobQueueError
 from jobqueue.job import Failed, Finished, Job, JobError, Outcome, Yielded
 from jobqueue.order import Runner
 from jobqueue.reports import Reports
 
 log = logging.getLogger(__name__)
-
-STORE_PAUSE = 5.0
-"""Seconds between tries while the store cannot take a record."""
 
 Run = Callable[[Job], Awaitable[Outcome]]
 """Carries out a job: the scheduler's only view of a transfer. Cancelled = stopped, with the bytes kept."""
@@ -125,19 +122,10 @@ class Attempts:
         stopped = Yielded(attempt.is_slice_end)
         outcome = stopped if attempt.task.cancelled() else attempt.task.result()
         _tell(attempt.job, outcome)
-        again = await self._record(attempt.job.id, outcome)
+        again = await self._reports.outcome(attempt.job.id, outcome)
         if again is not None and attempt.is_stopping:
-            again = await self._record(attempt.job.id, stopped)
+            again = await self._reports.outcome(attempt.job.id, stopped)
         return again
-
-    async def _record(self, job_id: str, outcome: Outcome) -> Job | None:
-        """Reports.outcome, as often as it takes while the store cannot take it."""
-        while True:
-            try:
-                return await self._reports.outcome(job_id, outcome)
-            except (StoreFullError, StoreFailedError) as error:
-                log.error("cannot record what came of job %s, trying again: %s", job_id, error)
-                await asyncio.sleep(STORE_PAUSE)
 
 
 def _tell(job: Job, outcome: Outcome) -> None:

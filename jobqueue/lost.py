@@ -1,32 +1,66 @@
-"""What becomes of jobs whose secrets cannot be read any more, because the key they were sealed with is gone.
+"""What the last service left and this one has not: told once at the start, before any job runs.
 
-Such a job must not go on: without its query a URL may be that of another file. It is in ERROR until its owner has set
-again what is missing; what was sealed with the old key is dropped.
+A part of the queue (recovery.py has noted it): an event for everybody, and `state_lost` for as long as events are kept.
+
+Secrets, when the key they were sealed with is gone. Such a job must not go on: without its query a URL may be that of
+another file. It is in ERROR until its owner has set again what is missing; what was sealed with the old key is dropped.
 """
 
+import json
 import logging
 from dataclasses import replace
 
 from jobqueue.change import Change
 from jobqueue.errors import HRESULTS
-from jobqueue.job import JobError
+from jobqueue.job import EVERYBODY, Event, JobError
 from jobqueue.queue import JobQueue
+from jobqueue.retry import Policy
 from jobqueue.states import Trigger
+from jobqueue.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
+_LOSSES = {
+    "damaged": "the queue's database was damaged: it is kept as %s, what could be read of it goes on; jobs lost: %s",
+    "older": "the queue's database is older than the last change that was acknowledged (it, or its log, was replaced or"
+    " removed): what came after is lost (kept: %s; jobs lost: %s)",
+}
+
+
+async def tell_what_was_lost(queue: JobQueue) -> None:
+    """Of the queue itself."""
+
+    def work(change: Change) -> None:
+        noted = change.tx.meta("loss")
+        if noted:
+            loss = json.loads(noted)
+            event = Event("STATE_LOST", "", EVERYBODY, change.wall, change.now, loss)
+            change.tx.append_event(event)
+            change.has_events = True
+            change.tx.set_meta("loss", "")
+            change.tx.set_meta("lost_at", repr(change.now))
+            log.error(_LOSSES[loss["reason"]], loss["kept"], ", ".join(loss["jobs"]) or "none that is known")
+
+    if await queue.read(lambda tx: tx.meta("loss")):
+        await queue.change(work)
+
+
+def is_state_lost(tx: Transaction, now: float, policy: Policy) -> bool:
+    """Whether something was lost not longer ago than the history is kept."""
+    lost_at = tx.meta("lost_at")
+    return lost_at is not None and now < float(lost_at) + policy.history_retention
+
 
 async def give_up_lost_secrets(queue: JobQueue) -> None:
-    """Once at the start, before any job runs."""
+    """Of jobs that were sealed with another key."""
 
-    def work(change: Change) -> int:
-        found = change.tx.jobs_with_lost_secrets()
-        for job_id in found:
+    def work(change: Change) -> None:
+        for job_id in change.tx.jobs_with_lost_secrets():
             _give_up(change, job_id)
-        return len(found)
 
-    count = await queue.change(work)
+    count = len(await queue.read(lambda tx: tx.jobs_with_lost_secrets()))
     if count:
+        await queue.change(work)
         log.warning(
             "the key that secrets were sealed with is gone: %d jobs lost credentials, custom headers or the queries of"
             " their URLs; those that still need them are in ERROR until they are set again",

@@ -84,7 +84,7 @@ def flaw(connection: sqlite3.Connection) -> str | None:
     """What is wrong with it, None = nothing. Reads every page and every row."""
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
-        return str(verdict)
+        return str(verdict).splitlines()[-1]
     if database.schema_of(connection) == database.NEWEST:
         for table, columns in COLUMNS.items():
             changed = f"SELECT 1 FROM {table} WHERE sum IS NOT row_sum({', '.join(columns)}) LIMIT 1"  # noqa: S608

@@ -7,14 +7,20 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from jobqueue import retry
 from jobqueue.change import Change
+from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.job import Failed, File, Finished, Job, Outcome, State, Yielded
 from jobqueue.queue import JobQueue
 from jobqueue.secrets import JobSecrets
 from jobqueue.states import ACTIVE, Trigger
 
+T = TypeVar("T")
+
+STORE_PAUSE = 5.0
+"""Seconds between tries while the store cannot take a record."""
 UNCOUNTED = frozenset({"BG_E_NETWORK_DISCONNECTED", "BG_E_DESTINATION_LOCKED", "BG_E_BLOCKED_BY_POLICY"})
 """Errors that do not raise the error count (§3.6)."""
 
@@ -104,14 +110,17 @@ class Reports:
         await self._file(job_id, index, lambda file: facts.learnt(file, offset))
 
     async def synced(self, job_id: str, index: int, offset: int, checksum: int, mtime: int) -> None:
-        """The first `offset` bytes of the file are on the disk; 0 = what was there is void, and nothing came since."""
+        """The first `offset` bytes of the file are on the disk; 0 = what was there is void, and nothing came since.
+
+        The one report that may be missed, since the next tells the same. Raises StoreFullError, StoreFailedError.
+        """
 
         def landed(file: File) -> File:
             if offset == 0 < file.offset:
                 return file.emptied()
             return replace(file, offset=offset, checksum=checksum, mtime=mtime)
 
-        await self._file(job_id, index, landed)
+        await self._file(job_id, index, landed, is_needed=False)
 
     async def redirected(self, job_id: str, asked: File, remote_name: str) -> None:
         """The file's URL leads elsewhere; that is its remote name from now on (§5.4), unless the owner set another."""
@@ -156,7 +165,15 @@ class Reports:
                     change.save(job, self._failed(change, job, failed))
             return None
 
-        return await self._queue.change(work)
+        return await self._insist(work)
+
+    async def _insist(self, work: Callable[[Change], T]) -> T:
+        """Have it on record, however long the store cannot take it: an attempt does not go on before."""
+        while True:
+            try:
+                return await self._queue.change(work)
+            except (StoreFullError, StoreFailedError):
+                await asyncio.sleep(STORE_PAUSE)
 
     def _told(self, change: Change) -> None:
         if change.has_events:
@@ -182,7 +199,15 @@ class Reports:
                 return waiting
         return change.advance(job, Trigger.FAIL_FATAL, failed.error)
 
-    async def _file(self, job_id: str, index: int, learnt: Callable[[File], File], event: str | None = None) -> None:
+    async def _file(
+        self,
+        job_id: str,
+        index: int,
+        learnt: Callable[[File], File],
+        event: str | None = None,
+        *,
+        is_needed: bool = True,
+    ) -> None:
         """Record progress of one file of a job that is not final."""
 
         def work(change: Change) -> int | None:
@@ -208,6 +233,6 @@ class Reports:
                 change.keep(after)
             return new.offset
 
-        offset = await self._queue.change(work)
+        offset = await (self._insist(work) if is_needed else self._queue.change(work))
         if offset is not None:
             self._queue.live.recorded(job_id, index, offset)

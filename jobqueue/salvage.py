@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from jobqueue.sums import COLUMNS, insert, row_sum, with_sum
 
 MOST_PROBES = 1_000_000
-"""Row numbers between two readable ends that are tried one by one."""
+"""Row numbers in a gap that are tried one by one, where it is known how far they go; else a hundredth of that."""
 NUMBERED = {"jobs": "row", "events": "seq"}
 KEYS = {
     "files": ("job_id", "idx"),
@@ -86,9 +86,14 @@ def _told_of(events: Sequence[Row]) -> set[str]:
 
 def _has_gap(damaged: sqlite3.Connection, floor: int, events: Sequence[Row]) -> bool:
     """Whether events are missing among those after number `floor`."""
-    rows, _ = _scan(damaged, "SELECT seq FROM sqlite_sequence WHERE name = 'events'")
-    last = max([int(str(row[0])) for row in rows + list(events)], default=floor)
+    last = max([_given_out(damaged, "events"), floor, *(int(str(row[0])) for row in events)])
     return last - floor != len(events)
+
+
+def _given_out(damaged: sqlite3.Connection, table: str) -> int:
+    """The highest row number there ever was, 0 if that cannot be read."""
+    rows, _ = _scan(damaged, "SELECT seq FROM sqlite_sequence WHERE name = ?", table)
+    return int(str(rows[0][0])) if rows and str(rows[0][0]).isdecimal() else 0
 
 
 def _numbered(damaged: sqlite3.Connection, table: str) -> Iterator[Row]:
@@ -101,7 +106,8 @@ def _numbered(damaged: sqlite3.Connection, table: str) -> Iterator[Row]:
         last, _ = _scan(damaged, f"{select} ORDER BY {key} DESC")
         rows |= {row[0]: row for row in last}
         low = max((int(str(row[0])) for row in first), default=0)
-        high = min((int(str(row[0])) for row in last), default=low + MOST_PROBES)
+        given_out = _given_out(damaged, table) or low + MOST_PROBES // 100
+        high = min((int(str(row[0])) for row in last), default=given_out + 1)
         for number in range(low + 1, min(high, low + MOST_PROBES)):
             found, _ = _scan(damaged, f"{select} WHERE {key} = ?", number)
             rows |= {row[0]: row for row in found}

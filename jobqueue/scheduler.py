@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from jobqueue import order, retry
-from jobqueue.attempts import STORE_PAUSE, Attempts, Run
+from jobqueue.attempts import Attempts, Run
 from jobqueue.change import Change
-from jobqueue.errors import HRESULTS, StoreFailedError, StoreFullError
+from jobqueue.errors import HRESULTS, StoreDamagedError, StoreFailedError, StoreFullError
 from jobqueue.finish import Finisher, LocalFiles
 from jobqueue.job import Job, JobError, Priority
 from jobqueue.queue import JobQueue
-from jobqueue.reports import Reports
+from jobqueue.reports import STORE_PAUSE, Reports
 from jobqueue.states import ACTIVE, Trigger
 from jobqueue.transaction import Transaction
 
@@ -51,6 +51,7 @@ class Scheduler:
         self._save_at = inf
         self.finisher = Finisher(queue, files, self._attempts.release, self._wake.set)
         queue.subscribe(lambda change: self._wake.set() if change.is_scheduling else None)
+        queue.watch_trouble(self._wake.set)
 
     def rearm(self) -> None:
         """The policy or the slots were replaced: judge every job anew."""
@@ -63,25 +64,28 @@ class Scheduler:
         self._wake.set()
 
     def waiting(self, job: Job) -> str:
-        """Why a QUEUED job does not run: `starting`, `slots` or `time_slice`."""
+        """Why a QUEUED job does not run: `store`, `starting`, `slots` or `time_slice`."""
+        if self._queue.trouble is not None:
+            return "store"
         if not order.is_blocked(job.properties.priority.level, self._attempts.runners(), self.slots):
             return "starting"
         is_shared = any(runner.level == job.properties.priority.level for runner in self._attempts.runners())
         return "time_slice" if job.yielded and is_shared else "slots"
 
     async def serve(self) -> None:
-        """Run until `stop`. Begins with what the last run left: active jobs queue again, begun ends are finished."""
-        begun = await self._recover()
-        self.recovered.set()
+        """Run until `stop`. Begins with what the last run left: active jobs queue again, begun ends are finished.
+
+        Raises StoreDamagedError: only a new start can mend the store.
+        """
         async with asyncio.TaskGroup() as group:
-            for job in begun:
-                group.create_task(self.finisher.finish_begun(job))
             while not self._is_stopping:
                 self._wake.clear()
                 try:
                     delay = await self._step(group)
-                except (StoreFullError, StoreFailedError) as error:
-                    log.error("cannot look after the queue, trying again: %s", error)
+                except StoreDamagedError:
+                    raise
+                except (StoreFullError, StoreFailedError):
+                    self._wake.clear()
                     delay = STORE_PAUSE
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(delay):
@@ -111,14 +115,8 @@ class Scheduler:
 
     async def _step(self, group: asyncio.TaskGroup) -> float | None:
         """One look at the queue; returns the seconds until the next (None = until woken)."""
+        await self._catch_up(group)
         now = self._queue.clock.now()
-        for job in self.finisher.take_due(now):
-            group.create_task(self.finisher.finish_begun(job))
-        if self.finisher.leftovers.next_try <= now:
-            group.create_task(self.finisher.leftovers.retry())
-        if not self._is_rearmed:
-            self._is_rearmed = True
-            await self._queue.change(self._arm)
         board = await self._queue.read(self._board)
         if board.next_wake <= now or now >= self._save_at:
             for job in await self._pass_time():
@@ -141,6 +139,22 @@ class Scheduler:
         ends = min(self.finisher.next_try, self.finisher.leftovers.next_try)
         look_at = min(board.next_wake, decision.look_again, self._save_at, ends)
         return None if look_at == inf else max(0.0, look_at - self._queue.clock.now())
+
+    async def _catch_up(self, group: asyncio.TaskGroup) -> None:
+        """What has to be done before the queue is looked at."""
+        if not self.recovered.is_set():
+            for job in await self._recover():
+                group.create_task(self.finisher.finish_begun(job))
+            self.recovered.set()
+        if self._queue.trouble is not None:
+            await self._queue.change(lambda _: None)  # raises as long as it lasts
+        for job in self.finisher.take_due(self._queue.clock.now()):
+            group.create_task(self.finisher.finish_begun(job))
+        if self.finisher.leftovers.next_try <= self._queue.clock.now():
+            group.create_task(self.finisher.leftovers.retry())
+        if not self._is_rearmed:
+            self._is_rearmed = True
+            await self._queue.change(self._arm)
 
     def _board(self, tx: Transaction) -> _Board:
         queued: list[order.Waiter] = []

@@ -40,6 +40,15 @@ class Bent(Bitsd):
         self.environment["BENT_CLOCK"] = str(path)
 
 
+async def logged(bitsd: Bitsd, text: str) -> None:
+    """Until it is in the service's log: for what nobody is told in any other way."""
+    async with asyncio.timeout(30):
+        while True:
+            if text in bitsd.log:
+                return
+            await asyncio.sleep(0.02)
+
+
 def _bend_clock(path: str) -> None:
     real, real_ns, monotonic, clock = time.time, time.time_ns, time.monotonic, time.clock_gettime
 

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request: 10,000 files with long URLs fit, a hostile one does no harm."""
+BODY_TIME = 60.0
+"""Seconds for a body to arrive; it comes from this machine."""
 BIG_BODY = 256 * 1024
 TRIM_DELAY = 0.1
 MAX_MEMBERS = 250_000
@@ -72,7 +74,11 @@ def _caller(request: web.Request) -> Caller:
 
 
 async def _body(request: web.Request, model: type[BaseModel] | None) -> BaseModel | None:
-    data = await request.read()
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            data = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
     if model is None:
         return None  # what comes without being asked for is ignored, as `curl -d ''` sends it
     if data.count(b",") > MAX_MEMBERS:  # each is a value in memory, many times its size on the wire
@@ -129,6 +135,10 @@ def _refusal(request: web.Request, error: JobQueueError | ValidationError | web.
             _trim_memory_soon()
             detail = f"the request is larger than {MAX_BODY} bytes"
             return problem("E_INVALIDARG", detail, {"limit": MAX_BODY}, status=413)
+        case web.HTTPRequestTimeout():
+            refusal = problem("E_INVALIDARG", f"the body did not arrive within {BODY_TIME:g} s", status=408)
+            refusal.force_close()
+            return refusal
         case _:
             code = "E_ACCESSDENIED" if error.status == HTTPStatus.FORBIDDEN else "E_NOTIMPL"
             refusal = problem(code, f"cannot {request.method} {request.path}: {error.reason}", status=error.status)

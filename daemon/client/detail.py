@@ -118,7 +118,8 @@ def describe_service(service: Service, socket_path: str, states: Mapping[str, in
         ("features", ", ".join(map(clean, service.features))),
         ("limits", ", ".join(f"{name} {limit}" for name, limit in service.limits.items())),
         ("jobs", counts),
-        ("warning", "the queue could not be read at start and was begun anew" if service.state_lost else ""),
+        ("warning", "part of the queue was lost: `bitsctl events --types STATE_LOST`" if service.state_lost else ""),
+        ("store", "" if service.store == "ok" else f"{clean(service.store)}: changes are refused"),
     ]
     return "\n".join(f"{name + ':':10}{value}" for name, value in rows if value)
 

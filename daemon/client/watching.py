@@ -98,5 +98,6 @@ def _print_event(session: Session, event: Event) -> None:
     more = dict(event.model_extra or {})
     words = [f"{more.pop('from')} -> {more.pop('to')}"] if {"from", "to"} <= more.keys() else []
     words += [f"{name}={value}" for name, value in more.items() if value is not None]
-    line = f"{event.seq:>6}  {format_time(event.time)}  {event.job_id[:8]}  {event.type:16}  {clean(' '.join(words))}"
+    job = (event.job_id or "-")[:8]
+    line = f"{event.seq:>6}  {format_time(event.time)}  {job:8}  {event.type:16}  {clean(' '.join(words))}"
     print(line.rstrip())

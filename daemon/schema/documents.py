@@ -9,7 +9,14 @@ Priority = Literal["FOREGROUND", "HIGH", "NORMAL", "LOW"]
 
 
 EventType = Literal[
-    "JOB_CREATED", "JOB_STATE", "JOB_MODIFIED", "FILE_TRANSFERRED", "JOB_TRANSFERRED", "JOB_ERROR", "JOB_REMOVED"
+    "JOB_CREATED",
+    "JOB_STATE",
+    "JOB_MODIFIED",
+    "FILE_TRANSFERRED",
+    "JOB_TRANSFERRED",
+    "JOB_ERROR",
+    "JOB_REMOVED",
+    "STATE_LOST",
 ]
 
 
@@ -200,14 +207,17 @@ class FileList(Document):
 
 
 class Event(Document):
-    """A stored event; JOB_STATE has `from` and `to`, FILE_TRANSFERRED has `file_index`."""
+    """A stored event; JOB_STATE has `from` and `to`, FILE_TRANSFERRED has `file_index`.
+
+    STATE_LOST is about the whole service: it has `reason`, `kept` and `jobs`, and no `job_id`.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     seq: int
     time: str
     type: str
-    job_id: str
+    job_id: str | None
 
 
 class EventList(Document):
@@ -218,7 +228,11 @@ class EventList(Document):
 
 
 class Service(Document):
-    """GET /v1: who answers. `instance_id` is new at every start; `uptime` in seconds."""
+    """GET /v1: who answers. `instance_id` is new at every start; `uptime` in seconds.
+
+    `state_lost`: part of the queue was lost, not longer ago than the history is kept. `store`: whether changes can be
+    recorded.
+    """
 
     name: str
     version: str
@@ -229,6 +243,7 @@ class Service(Document):
     features: list[str]
     limits: dict[str, int]
     state_lost: bool
+    store: str = "ok"
 
 
 class Problem(Document):

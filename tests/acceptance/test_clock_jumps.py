@@ -20,7 +20,7 @@ RETRY = 4
 async def every_sort(bitsd: Bitsd, origin: Origin) -> list[Document]:
     """One job of each sort that stays as it is: one of them has a connection that gets no byte."""
     origin.file("/done", size=1000)
-    origin.file("/stalled", size=1000, stall_after=10, stall_times=-1)
+    origin.file("/stalled", size=1000, stall_after=0, stall_times=-1)
     suspended = await bitsd.create(origin.url("/done"), resume=False)
     failed = await bitsd.wait(await bitsd.create(origin.url("/gone")), "ERROR")
     done = await bitsd.wait(await bitsd.create(origin.url("/done")), "TRANSFERRED")

@@ -1,16 +1,15 @@
 """No more files, no more threads: the one request fails, everybody else goes on, and afterwards all is as before."""
 
 import asyncio
+import os
 import resource
 import signal
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
-
 from tests.acceptance.raw import Answer, parsed, request, send
-from tests.bent import Bent
+from tests.bent import Bent, logged
 from tests.origin import Origin
 from tests.process import Bitsd, Document
 
@@ -71,24 +70,26 @@ async def fill(bitsd: Bitsd) -> tuple[list[Guest], Answer]:
         assert len(guests) < FILES
 
 
+async def crowd_is_turned_away(bitsd: Bitsd) -> None:
+    """Many more callers, silent ones and such with a request: all are told so, or at least not kept waiting."""
+    async with asyncio.timeout(5):
+        silent = await asyncio.gather(*(send(bitsd, b"") for _ in range(30)))
+        assert [answer.flaw(503, "SERVICE_UNAVAILABLE") for answer in silent] == [""] * 30
+        asking = await asyncio.gather(*(send(bitsd, request("GET", "/v1/jobs")) for _ in range(30)))
+        assert {answer.status for answer in asking} <= {503, 0}
+
+
 async def until_served(bitsd: Bitsd) -> None:
     """The service notices a moment later that somebody has left: nothing tells when."""
     async with asyncio.timeout(10):
-        while (await send(bitsd, request("GET", "/v1"))).status != 200:
-            await asyncio.sleep(0.01)
+        while True:
+            if (await send(bitsd, request("GET", "/v1"))).status == 200:
+                return
 
 
-@pytest.mark.parametrize("when", ["from the start", "later"])
-async def test_without_descriptors_callers_are_turned_away_and_everybody_else_goes_on(
-    tmp_path: Path, when: str
-) -> None:
-    bitsd = Bent(tmp_path, **SETTINGS)
-    if when == "from the start":
-        bitsd.environment["BENT_FILES"] = str(FILES)
-    async with Origin() as origin, bitsd:
-        if when == "later":  # then nothing was set apart: there is not one left
-            resource.prlimit(bitsd.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
-        file = origin.file("/big", size=1_500_000, rate=500_000)
+async def test_callers_beyond_the_room_are_turned_away_and_everybody_else_goes_on(tmp_path: Path) -> None:
+    async with Origin() as origin, Bent(tmp_path, BENT_FILES=str(FILES), **SETTINGS) as bitsd:
+        file = origin.file("/big", size=1_500_000, rate=20_000)
         job = await bitsd.create(origin.url("/big"))
         await bitsd.until(job, lambda found: found["progress"]["bytes_transferred"] > 0)
 
@@ -96,13 +97,10 @@ async def test_without_descriptors_callers_are_turned_away_and_everybody_else_go
         assert not refused.flaw(503, "SERVICE_UNAVAILABLE")
         assert "too many open files" in refused.document["detail"]
         assert refused.headers["connection"] == "close"
-        async with asyncio.timeout(5):
-            answers = await asyncio.gather(*(send(bitsd, request("GET", "/v1/jobs")) for _ in range(30)))
-            assert {answer.status for answer in answers} <= {503, 0}
-            silent = await asyncio.gather(*(send(bitsd, b"") for _ in range(30)))
-            assert {answer.status for answer in silent} <= {503, 0}
-            assert (await guests[0].ask()).status == 200
+        await crowd_is_turned_away(bitsd)
+        assert (await guests[0].ask()).status == 200
 
+        file.rate = None
         found = await guests[-1].document(f"/v1/jobs/{job['id']}/wait?until=TRANSFERRED,ERROR&timeout=30")
         assert found["state"] == "TRANSFERRED"
         for guest in guests:
@@ -115,13 +113,29 @@ async def test_without_descriptors_callers_are_turned_away_and_everybody_else_go
         assert "Traceback" not in bitsd.log
 
 
+async def test_without_any_descriptor_callers_are_turned_away_and_all_is_well_afterwards(tmp_path: Path) -> None:
+    async with Bent(tmp_path, **SETTINGS) as bitsd:
+        job = await bitsd.create(resume=False)
+        resource.prlimit(bitsd.pid, resource.RLIMIT_NOFILE, (FILES, FILES))  # lower than what it was told at its start
+        guests, _ = await fill(bitsd)
+        assert len(os.listdir(f"/proc/{bitsd.pid}/fd")) == FILES
+        await crowd_is_turned_away(bitsd)
+        changed = await guests[0].document(f"/v1/jobs/{job['id']}")
+        assert changed == job
+        for guest in guests:
+            guest.leave()
+        await until_served(bitsd)
+        await bitsd.act(job, "cancel")
+        assert bitsd.log.count("turns callers away") == 1
+        assert "Traceback" not in bitsd.log
+
+
 async def test_when_not_even_a_refusal_is_possible_callers_wait_and_are_served_later(tmp_path: Path) -> None:
     async with Bent(tmp_path, **SETTINGS) as bitsd:
         most = resource.prlimit(bitsd.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(bitsd.pid, resource.RLIMIT_NOFILE, (3, most[1]))
         waiting = asyncio.ensure_future(send(bitsd, request("GET", "/v1")))
-        while "turns callers away" not in bitsd.log:
-            await asyncio.sleep(0.01)
+        await logged(bitsd, "turns callers away")
         resource.prlimit(bitsd.pid, resource.RLIMIT_NOFILE, most)
         assert (await waiting).status == 200
         assert bitsd.log.count("turns callers away") == 1

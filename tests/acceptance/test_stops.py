@@ -1,4 +1,4 @@
-"""A stop (SIGTERM) in the middle of everything: what was acknowledged is there afterwards, files are whole or not there."""
+"""A stop (SIGTERM) in the middle of everything: what was acknowledged is there afterwards, every file is whole."""
 
 import asyncio
 import contextlib
@@ -71,8 +71,10 @@ async def stopped_in_the_middle(bitsd: Bitsd, job: Document, operation: str, alr
 
     async with asyncio.TaskGroup() as group:
         group.create_task(call())
-        while len(bitsd.leftovers()) > MANY - already:
+        while True:
             await asyncio.sleep(0)
+            if len(bitsd.leftovers()) <= MANY - already:
+                break
         assert await bitsd.signal(signal.SIGTERM) == 0
 
 

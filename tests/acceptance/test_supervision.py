@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bent import logged
 from tests.origin import Origin
 from tests.process import Bitsd
 from tests.supervisor import Commands, Notices, activated
@@ -201,8 +202,7 @@ async def test_without_a_timer_it_stays_and_the_job_gets_its_retry(tmp_path: Pat
             origin.file("/a", size=1000, statuses=[500])
             await bitsd.start()
             job = await bitsd.create(origin.url("/a"), minimum_retry_delay=4)
-            while "cannot end while idle" not in bitsd.log:  # a call that waits for it would keep it busy
-                await asyncio.sleep(0.02)
+            await logged(bitsd, "cannot end while idle")  # a call that waits would keep it busy
             await bitsd.wait(job, "TRANSFERRED")
             assert bitsd.process is not None
             assert bitsd.process.returncode is None

@@ -4,7 +4,6 @@ Owns what counts as lost, wrong, double and left. A call whose answer never came
 not, but nothing in between.
 """
 
-import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -75,14 +74,17 @@ class Promise:
         self.temporary = {file["local_name"]: file["temporary_name"] for file in document["files"]}
 
 
-async def check_files(promise: Promise, state: str, findings: Findings) -> None:
-    """What is recorded as transferred is there, whole; what was cancelled is not."""
-    for target, script in promise.files.items():
-        places = [target] if state == "ACKNOWLEDGED" else [promise.temporary[target], target]
-        if state == "CANCELLED":
-            findings.wrong += [f"{promise.name} is cancelled, {path} is there" for path in places if os.path.exists(path)]
-        elif not await asyncio.to_thread(_is_one_of, places, script):
-            findings.wrong.append(f"{promise.name} is {state}, {places} is not what was served")
+def check_files(promise: Promise, document: Document, findings: Findings) -> None:
+    """What is recorded as transferred is there, whole; of what was cancelled nothing is. Blocking."""
+    for file in document["files"]:
+        target, temporary = file["local_name"], file["temporary_name"]
+        if document["state"] == "CANCELLED":
+            findings.left += [f"{promise.name} is cancelled, {temporary} is there"] * os.path.exists(temporary)
+            findings.wrong += [f"{promise.name} is cancelled, {target} is there"] * os.path.exists(target)
+        elif file["transferred"] and "cancel" not in promise.doubts:
+            places = [target] if file["progress"]["completed"] else [temporary, target]
+            if not _is_one_of(places, promise.files[target]):
+                findings.wrong.append(f"{promise.name} is {document['state']}, {places} is not what was served")
 
 
 def _is_one_of(places: Sequence[str], script: Script) -> bool:

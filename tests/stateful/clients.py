@@ -74,7 +74,11 @@ class Mirror:
         if self.seq is None:
             return tx.job_rows(JobQuery(self.uid)), (), tx.last_seq()
         check_kept(tx, self.seq)
-        return tx.job_rows(JobQuery(self.uid, changed_since=self.seq)), tx.removed_since(self.seq, self.uid), tx.last_seq()
+        return (
+            tx.job_rows(JobQuery(self.uid, changed_since=self.seq)),
+            tx.removed_since(self.seq, self.uid),
+            tx.last_seq(),
+        )
 
     def shown(self) -> Mapping[str, object]:
         """What this client believes."""

@@ -94,15 +94,11 @@ class World:
     leftovers: frozenset[tuple[int, str]] = frozenset()
 
     def copy(self) -> "World":
-        return replace(
-            self, jobs=dict(self.jobs), revisions=dict(self.revisions), requests=dict(self.requests)
-        )
+        return replace(self, jobs=dict(self.jobs), revisions=dict(self.revisions), requests=dict(self.requests))
 
     def live(self, uid: int | None = None) -> dict[str, JobView]:
         """Jobs that a listing shows this user."""
-        return {
-            name: job for name, job in self.jobs.items() if job.state not in FINAL and uid in {None, job.owner.uid}
-        }
+        return {name: job for name, job in self.jobs.items() if job.state not in FINAL and uid in {None, job.owner.uid}}
 
     def begin(self, operation: Operation) -> str | None:
         """Do its first step; the answer, or None when there is a second step before it."""
@@ -254,7 +250,9 @@ class World:
         left = {(uid, local) for uid, local in names if local in self.unremovable}
         self.leftovers |= left
         self.discarded |= names - left
-        self.save(name, replace(job, state="CANCELLED" if operation.verb == "cancel" else "ACKNOWLEDGED", credential=None))
+        self.save(
+            name, replace(job, state="CANCELLED" if operation.verb == "cancel" else "ACKNOWLEDGED", credential=None)
+        )
         if left:
             return "BG_S_UNABLE_TO_DELETE_FILES"
         return "S_OK" if operation.verb == "cancel" or job.is_whole else "BG_S_PARTIAL_COMPLETE"
