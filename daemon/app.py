@@ -25,6 +25,7 @@ from daemon.clock import ASLEEP, ServiceClock
 from daemon.config import Config
 from daemon.dispatch.attempt import Dispatcher
 from daemon.dispatch.files import OwnerFiles
+from daemon.doctor import Doctor
 from daemon.documents import Documents
 from daemon.events import EventLog
 from daemon.identity import Executors
@@ -199,6 +200,10 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
         connections = config.transfer.connections_per_job
         dispatcher = Dispatcher(reports, queue.live, source, executors, transfer_settings(config), connections)
         scheduler = Scheduler(queue, reports, dispatcher.run, OwnerFiles(executors), slots(config))
+        doctor = Doctor(queue, store, scheduler.finisher.leftovers, executors, _places(options))
+        if config.daemon.log_level == "debug":
+            await _tell_findings(doctor)
+        doctor.is_starting = False
         backend = Backend(
             queue=queue,
             vault=Vault(queue),
@@ -206,6 +211,7 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
             documents=Documents(queue, scheduler.waiting),
             events=EventLog(queue),
             executors=executors,
+            doctor=doctor,
             config=config,
             instance_id=str(uuid.uuid4()),
             started_at=clock.wall(),
@@ -216,6 +222,19 @@ async def _wired(config: Config, options: Options) -> AsyncIterator[_Parts]:
         await source.close()
         await store.close()
         executors.close()
+
+
+def _places(options: Options) -> dict[str, int]:
+    """What must be closed to others."""
+    if options.is_ephemeral:
+        return {}
+    files = ("queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "queue.sqlite.mark", "secret.key", "lock")
+    return {options.state_dir: 0o700} | {os.path.join(options.state_dir, name): 0o600 for name in files}
+
+
+async def _tell_findings(doctor: Doctor) -> None:
+    for finding in await doctor.examine(None, fix=False):
+        log.warning("self-check: %s: %s", finding.code, finding.message)
 
 
 async def _store(options: Options) -> Store:

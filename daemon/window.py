@@ -8,13 +8,11 @@ from itertools import islice
 
 from daemon.documents import Document
 from daemon.documents import event as event_document
-from jobqueue.job import Event
+from jobqueue.job import EVERYBODY, Event
 from jobqueue.transaction import EventQuery
 
 SIZE = 2000
 """Events in memory; about half a KiB each. Who is further behind reads the store."""
-EVERYBODY = -1
-"""The owner of what concerns the whole service."""
 
 
 @dataclass(frozen=True, slots=True)

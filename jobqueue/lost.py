@@ -51,6 +51,11 @@ def is_state_lost(tx: Transaction, now: float, policy: Policy) -> bool:
     return lost_at is not None and now < float(lost_at) + policy.history_retention
 
 
+def take_note_of_loss(change: Change) -> None:
+    """The administrator knows: `is_state_lost` no more."""
+    change.tx.set_meta("lost_at", "-inf")
+
+
 async def give_up_lost_secrets(queue: JobQueue) -> None:
     """Of jobs that were sealed with another key."""
 

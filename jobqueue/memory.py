@@ -30,6 +30,9 @@ class MemoryStore:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return work(self._data)
 
+    async def flaw(self) -> str | None:
+        return None
+
     async def close(self) -> None:
         return None
 

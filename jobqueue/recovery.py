@@ -14,13 +14,14 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from jobqueue import database
 from jobqueue.errors import StoreFailedError
 from jobqueue.mark import Mark, Reading, look_of
 from jobqueue.records import Records
 from jobqueue.salvage import salvage
-from jobqueue.sums import COLUMNS, insert, with_sum
+from jobqueue.sums import COLUMNS, insert, row_sum, with_sum
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,16 @@ def is_damage(error: sqlite3.Error) -> bool:
     """What is in the file cannot be read; another try will not help."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return isinstance(error, sqlite3.DatabaseError) and code & 0xFF not in NOT_DAMAGE
+
+
+def flaw_of(path: str) -> str | None:
+    """What is wrong with a database that is in use, None = nothing."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+            connection.create_function("row_sum", -1, row_sum, deterministic=True)
+            return flaw(connection)
+    except sqlite3.Error as error:
+        return str(error)
 
 
 def flaw(connection: sqlite3.Connection) -> str | None:

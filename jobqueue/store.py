@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from jobqueue.errors import JobQueueError, StoreDamagedError, StoreFailedError, StoreFullError
 from jobqueue.mark import Reading, look_of
 from jobqueue.records import Records
-from jobqueue.recovery import Opened, open_database
+from jobqueue.recovery import Opened, flaw_of, open_database
 from jobqueue.secrets import Seal
 from jobqueue.sql import SqlTransaction
 from jobqueue.transaction import Transaction
@@ -35,6 +35,10 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run without changing anything. Raises StoreFailedError."""
+        ...
+
+    async def flaw(self) -> str | None:
+        """What is wrong with what is stored, None = nothing; reads all of it, and holds nobody up."""
         ...
 
     async def close(self) -> None:
@@ -62,6 +66,9 @@ class SqliteStore:
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._enqueue(work, is_write=False)
+
+    async def flaw(self) -> str | None:
+        return await asyncio.to_thread(flaw_of, self._path)
 
     async def close(self) -> None:
         await self._idle.wait()

@@ -132,6 +132,9 @@ class CountingStore:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._counted(self.store.read(work))
 
+    async def flaw(self) -> str | None:
+        return await self.store.flaw()
+
     async def close(self) -> None:
         await self.store.close()
 

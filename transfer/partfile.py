@@ -120,7 +120,7 @@ class PartFile:
             with local_failure("read", self.path):
                 count, self.checksum = await on_executor(
                     self._executor,
-                    lambda at=read, length=length: _checksum(number, at, length, self.checksum),  # type: ignore[misc]
+                    lambda at=read, length=length: checksum(number, at, length, self.checksum),  # type: ignore[misc]
                 )
             if not count:
                 return False
@@ -152,7 +152,7 @@ def _cut(number: int, size: int) -> None:
         os.truncate(number, size)
 
 
-def _checksum(number: int, offset: int, length: int, before: int) -> tuple[int, int]:
+def checksum(number: int, offset: int, length: int, before: int) -> tuple[int, int]:
     """Blocking. How many bytes could be read, and the checksum with them."""
     data = os.pread(number, length, offset)
     return len(data), crc32c(data, before)

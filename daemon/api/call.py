@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from daemon.access import Access, Caller, guard
 from daemon.config import Config
+from daemon.doctor import Doctor
 from daemon.documents import Documents
 from daemon.events import EventLog
 from daemon.identity import Executors
@@ -34,6 +35,7 @@ class Backend:
     documents: Documents
     events: EventLog
     executors: Executors
+    doctor: Doctor
     config: Config
     instance_id: str
     started_at: float

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from daemon.client import content, control, credentials, editing, get, listing, monitor, watching
+from daemon.client import content, control, credentials, doctor, editing, get, listing, monitor, watching
 from daemon.client.session import Session
 
 VERBS: dict[str, Any] = {
@@ -31,6 +31,7 @@ VERBS: dict[str, Any] = {
     "events": watching.events,
     "take-ownership": control.take_ownership,
     "reset": control.reset,
+    "doctor": doctor.doctor,
     "status": listing.status,
 }
 GROUPS: dict[str, typer.Typer] = {"credentials": credentials.credentials, "certificate": credentials.certificate}

@@ -15,6 +15,7 @@ from daemon.client.errors import BadReply
 from daemon.client.socket import find_socket
 from daemon.schema import (
     CreateJob,
+    Diagnosis,
     Event,
     EventList,
     File,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 PAGE = 1000
+LONGEST_CHECK = 3600.0
+"""Seconds that a self-check may take: it may read all that was ever fetched."""
 SCHEMES = ("basic", "digest")
 """How a server or proxy may ask for credentials."""
 
@@ -209,6 +212,11 @@ class Client:
         """The job when it reaches a state of `until`, or as it is when `timeout` ends."""
         query = {"until": _joined(until), "timeout": timeout}
         return self._as(Job, await self._open.request("GET", _job(job_id, "wait"), query=query, wait=timeout))
+
+    async def examine(self, *, fix: bool = False) -> Diagnosis:
+        """The self-check; `fix` mends what can be mended. Reads every temporary file that was left by a crash."""
+        body = {"fix": fix}
+        return self._as(Diagnosis, await self._open.request("POST", "/v1/doctor", body=body, wait=LONGEST_CHECK))
 
     async def events(
         self,

@@ -40,6 +40,11 @@ def terms_of(job: Job, secrets: JobSecrets) -> Terms:
     )
 
 
+def part_record(file: File) -> PartRecord:
+    """What is known of the file's temporary file."""
+    return PartRecord(file.offset, file.inode, mtime=file.mtime, checksum=file.checksum)
+
+
 def request_for(job: Job, file: File, terms: Terms, *, room: int | None = None) -> TransferRequest:
     """What is to be fetched of the file. `room`: bytes it may still bring (maximum_download_size), None = no limit."""
     properties = job.properties
@@ -47,7 +52,7 @@ def request_for(job: Job, file: File, terms: Terms, *, room: int | None = None) 
         urls=(file.remote_name, *file.mirrors),
         part_path=file.temporary_name,
         ranges=tuple(ByteRange(offset, length) for offset, length in file.ranges),
-        part=PartRecord(file.offset, file.inode, mtime=file.mtime, checksum=file.checksum),
+        part=part_record(file),
         fetched_from=file.fetched_from,
         validators=Validators(
             etag=file.etag,

@@ -246,6 +246,24 @@ class Service(Document):
     store: str = "ok"
 
 
+class Finding(Document):
+    """Something that is not as it should be. `mend`: what `fix` does about it, null = only a person can."""
+
+    code: str
+    message: str
+    mend: str | None
+    is_mended: bool
+    path: str | None
+    job_id: str | None
+    file_index: int | None
+
+
+class Diagnosis(Document):
+    """What a self-check found; empty = all is well."""
+
+    findings: list[Finding]
+
+
 class Problem(Document):
     """RFC 9457 document with the service's stable `code` and what helps to act on it."""
 

@@ -164,6 +164,12 @@ class ReplacePrefix(Request):
     new: Annotated[str, Field(min_length=1)]
 
 
+class Examine(Request):
+    """POST doctor: `fix` mends what can be mended."""
+
+    fix: bool = False
+
+
 class JobQuery(Query):
     """Query of GET /v1/jobs. `state` and `fields` are comma-separated; `name` is a glob."""
 

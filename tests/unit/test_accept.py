@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import select
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -14,17 +15,19 @@ from daemon.accept import Acceptor
 
 
 class Door(socket.socket):
-    """A listening socket whose `accept` first raises what it is given."""
+    """A listening socket whose `accept` first raises what it is given, if somebody is there; None = takes him in."""
 
-    def __init__(self, path: Path, *faults: BaseException) -> None:
+    def __init__(self, path: Path, *faults: BaseException | None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.faults: Iterator[BaseException] = iter(faults)
+        self.faults = list(faults)
         self.bind(str(path))
         self.settimeout(0)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        for fault in self.faults:
-            raise fault
+        if self.faults and select.select([self], [], [], 0)[0]:
+            fault = self.faults.pop(0)
+            if fault is not None:
+                raise fault
         return super().accept()
 
 
@@ -48,11 +51,11 @@ async def opened(door: Door, make_protocol: type[asyncio.Protocol] = Echo) -> As
         acceptor.close()
 
 
-async def ask(path: Path) -> bytes:
-    """What the door says to `hello` before it closes or has said it all."""
+async def ask(path: Path, words: bytes = b"hello") -> bytes:
+    """What comes first from the door; without `words` for somebody who only listens."""
     reader, writer = await asyncio.open_unix_connection(path)
     try:
-        writer.write(b"hello")
+        writer.write(words)
         return await reader.read(1 << 16)
     finally:
         writer.close()
@@ -64,7 +67,7 @@ FULL = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 @pytest.mark.parametrize("fault", [*(OSError(number, "full") for number in FULL), MemoryError()], ids=str)
 async def test_one_caller_is_turned_away_and_the_next_is_served(tmp_path: Path, fault: BaseException) -> None:
     async with opened(Door(tmp_path / "s", fault)):
-        assert (await ask(tmp_path / "s")).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert (await ask(tmp_path / "s", b"")).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert await ask(tmp_path / "s") == b"hello"
 
 
@@ -83,8 +86,8 @@ async def test_one_who_has_left_again_is_nobody_to_turn_away(
 
 
 async def test_a_burst_is_one_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with opened(Door(tmp_path / "s", *(OSError(errno.EMFILE, "full") for _ in range(20)))):
-        answers = [await ask(tmp_path / "s") for _ in range(20)]
+    async with opened(Door(tmp_path / "s", *[OSError(errno.EMFILE, "full"), None] * 20)):
+        answers = [await ask(tmp_path / "s", b"") for _ in range(20)]
         assert all(b" 503 " in answer for answer in answers)
     assert caplog.text.count("turns callers away") == 1
 
@@ -100,7 +103,8 @@ async def test_a_connection_that_cannot_be_set_up_is_the_end_of_that_one_alone(
                 raise trouble
 
     async with opened(Door(tmp_path / "s"), Fragile):
-        assert [await ask(tmp_path / "s") for _ in range(4)] == [b"", b"", b"", b"hello"]
+        assert [await ask(tmp_path / "s", b"") for _ in range(3)] == [b"", b"", b""]
+        assert await ask(tmp_path / "s") == b"hello"
     assert caplog.text.count("cannot serve a caller") == 3
 
 
