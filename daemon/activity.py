@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from daemon.systemd import Supervisor, TimerFailedError, arm_timer
-from jobqueue.errors import StoreFailedError
+from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.job import State
 from jobqueue.queue import JobQueue
 from jobqueue.states import ACTIVE
@@ -33,7 +33,9 @@ class Activity:
         self._queue = queue
         self._calls = 0
         self._news = asyncio.Event()
-        queue.subscribe(lambda _: self.stir())
+        # what is neither of the two keeps the books: service time is saved again and again while deadlines are pending
+        queue.subscribe(lambda change: self.stir() if change.has_events or change.is_scheduling else None)
+        queue.watch_trouble(self.stir)
 
     def stir(self) -> None:
         """Something happened: somebody came or went, or the queue changed."""
@@ -45,29 +47,40 @@ class Activity:
 
         @web.middleware
         async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._calls += 1
+            self._count(1)
             try:
                 return await handler(request)
             finally:
-                self._calls -= 1
-                self.stir()
+                self._count(-1)
 
         app.middlewares.insert(0, counted)
+
+    def _count(self, change: int) -> None:
+        self._calls += change
+        self.stir()
 
     async def tell(self, supervisor: Supervisor) -> None:
         """Keep the supervisor's status line right until cancelled."""
         told = ""
         while supervisor.is_there:
             news = self._news
-            try:
-                line = await self._queue.read(_line)
-            except StoreFailedError as error:
-                line = str(error)
+            line = await self._line()
             if line != told:
                 supervisor.tell_status(line)
                 told = line
             await news.wait()
             await asyncio.sleep(CALM)
+
+    async def _line(self) -> str:
+        try:
+            transferring, waiting = await self._queue.read(_numbers)
+        except StoreFailedError as error:
+            return str(error)
+        trouble = self._queue.trouble
+        line = f"{transferring} transferring, {waiting} waiting"
+        if trouble is not None:
+            line += f"; queue storage {'full' if isinstance(trouble, StoreFullError) else 'failed'}"
+        return line
 
     async def until_idle(self) -> None:
         """Return when for `idle_exit` seconds nobody was served and no job had to run, and a timer is armed for the
@@ -85,7 +98,9 @@ class Activity:
                     return
 
     async def _next_wake(self) -> float:
-        """When a job must be looked at (service time): 0 = at once, inf = never."""
+        """When a job must be looked at (service time): 0 = at once, also while the store is in trouble; inf = never."""
+        if self._queue.trouble is not None:
+            return 0.0
         try:
             return await self._queue.read(_next_wake)
         except StoreFailedError as error:
@@ -103,9 +118,9 @@ class Activity:
         return True
 
 
-def _line(tx: Transaction) -> str:
-    transferring, waiting = (len(tx.job_rows(JobQuery(states=states))) for states in (ACTIVE, WAITING))
-    return f"{transferring} transferring, {waiting} waiting"
+def _numbers(tx: Transaction) -> tuple[int, int]:
+    """Jobs that transfer and jobs that wait."""
+    return len(tx.job_rows(JobQuery(states=ACTIVE))), len(tx.job_rows(JobQuery(states=WAITING)))
 
 
 def _next_wake(tx: Transaction) -> float:

@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -99,7 +100,9 @@ class SqliteStore:
     def _deliver(
         self, group: list[tuple[_Task, asyncio.Future[Any]]], done: "asyncio.Future[list[tuple[Any, Exception | None]]]"
     ) -> None:
-        for (_, future), (result, error) in zip(group, done.result(), strict=True):
+        failure = done.exception()  # a bug, or no memory: whoever waits must hear of it
+        results = [(None, failure)] * len(group) if failure is not None else done.result()
+        for (_, future), (result, error) in zip(group, results, strict=True):
             if error is not None:
                 future.set_exception(error)
             else:
@@ -111,25 +114,40 @@ class SqliteStore:
             self._idle.set()
 
     def _run(self, group: list[_Task]) -> list[tuple[Any, Exception | None]]:
-        """On the store's thread: all works of a group, each alone in a savepoint, one commit."""
+        """On the store's thread: all works of a group; one that the disk cannot take fails alone."""
+        try:
+            return self._commit(group)
+        except sqlite3.Error as error:
+            self._roll_back()
+            if len(group) > 1:
+                return [self._run([task])[0] for task in group]
+            if isinstance(_translated(error), StoreFullError):
+                with suppress(sqlite3.Error):
+                    # what is in the log is in the database then, and no longer twice on the disk
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    return self._commit(group)
+                self._roll_back()
+            return [(None, _translated(error))]
+
+    def _commit(self, group: list[_Task]) -> list[tuple[Any, Exception | None]]:
+        """Each work alone in a savepoint, one commit."""
         transaction = SqlTransaction(self._connection, self._records)
         has_writes = any(is_write for _, is_write in group)
-        try:
-            if has_writes:
-                self._connection.execute("BEGIN IMMEDIATE")
-            results = [self._run_one(transaction, task) for task in group]
-            if has_writes:
-                transaction.set_meta("commits", str(self._commits + 1))
-                reading = Reading(self._commits + 1, transaction.last_seq())
-                self._connection.execute("COMMIT")
-                self._commits = reading.commits
-                self._mark.write(reading)
-        except sqlite3.Error as error:
+        if has_writes:
+            self._connection.execute("BEGIN IMMEDIATE")
+        results = [self._run_one(transaction, task) for task in group]
+        if has_writes:
+            reading = Reading(self._commits + 1, transaction.last_seq())
+            transaction.set_meta("commits", str(reading.commits))
+            self._connection.execute("COMMIT")
+            self._commits = reading.commits
+            self._mark.write(reading)
+        return results
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            failed = _translated(error)
-            return [(None, failed)] * len(group)
-        return results
 
     def _close(self) -> None:
         """On the store's thread; what is untouched until the next start need not be read through then."""

@@ -53,7 +53,7 @@ async def streams(bitsd: Bitsd, targets: Sequence[str]) -> AsyncIterator[Callabl
 
 @asynccontextmanager
 async def calls(bitsd: Bitsd, job_id: str) -> AsyncIterator[Callable[[], Any]]:
-    """A client that calls all the time; the call ends it and gives the seconds of each call by its name."""
+    """A client that calls all the time; the call ends it and gives [name, when, seconds] of each call."""
     async with _process("calls", bitsd.socket, job_id) as result:
         yield result
 
@@ -80,6 +80,11 @@ async def _process(*arguments: str) -> AsyncIterator[Callable[[], Any]]:
         await process.wait()
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def _follow(path: str, targets: Sequence[str]) -> dict[str, int]:
     raise_file_limit()
     seen: dict[str, int] = defaultdict(int)
@@ -87,7 +92,7 @@ def _follow(path: str, targets: Sequence[str]) -> dict[str, int]:
         for target in targets:
             selector.register(open_stream(path, target), selectors.EVENT_READ, target)
         selector.register(sys.stdin, selectors.EVENT_READ)
-        print("ready", flush=True)
+        _say("ready")
         while True:
             for key, _ in selector.select():
                 if key.data is None:
@@ -107,27 +112,28 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _call(path: str, job_id: str) -> dict[str, list[float]]:
+def _call(path: str, job_id: str) -> list[tuple[str, float, float]]:
     job = f"/v1/jobs/{job_id}"
-    named = ["GET", "/v1", None], ["GET", job, None], ["POST", "/v1/jobs", {"display_name": "of many"}], ["PATCH", job]
-    took: dict[str, list[float]] = defaultdict(list)
+    calls = ("GET", "/v1"), ("GET", job), ("POST", "/v1/jobs"), ("PATCH", job)
+    bodies = {"POST": {"display_name": "of many"}, "PATCH": {"description": "new"}}
+    took: list[tuple[str, float, float]] = []
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ)
-        print("ready", flush=True)
+        _say("ready")
         while not selector.select(0.005):  # a client among others, not a load of its own
-            for method, target, *body in named:
-                document = body[0] if body else {"description": str(len(took["PATCH"]))}
+            for method, target in calls:
+                bodies["PATCH"] = {"description": str(len(took))}
                 began = time.monotonic()
                 connection = _Connection(path)
-                connection.request(str(method), str(target), json.dumps(document) if document else None)
+                connection.request(method, target, json.dumps(bodies[method]) if method in bodies else None)
                 reply = connection.getresponse()
                 content = reply.read()
                 connection.close()
-                took[str(method) if target != "/v1" else "GET /v1"].append(time.monotonic() - began)
+                took.append((f"{method} {target}", began, time.monotonic() - began))
                 assert reply.status < 300, content
     return took
 
 
 if __name__ == "__main__":
     what, path, *more = sys.argv[1:]
-    print(json.dumps(_follow(path, more) if what == "streams" else _call(path, *more)), flush=True)
+    _say(json.dumps(_follow(path, more) if what == "streams" else _call(path, *more)))

@@ -1,6 +1,7 @@
 """No more files, no more threads: the one request fails, everybody else goes on, and afterwards all is as before."""
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -23,25 +24,23 @@ class Guest:
     def __init__(self, bitsd: Bitsd) -> None:
         self._bitsd = bitsd
 
-    async def ask(self, path: str = "/v1") -> Answer:
-        """GET; status 0 when the connection was closed without a word."""
-        data = b""
+    async def ask(self, path: str = "/v1", body: Document | None = None) -> Answer:
+        """GET, or POST with a body; status 0 when the connection was closed without a word."""
         try:
-            self._writer.write(request("GET", path, Connection="keep-alive"))
+            data = None if body is None else json.dumps(body).encode()
+            self._writer.write(request("GET" if data is None else "POST", path, data, Connection="keep-alive"))
             await self._writer.drain()
         except ConnectionError:
             pass  # what was said before is still there to be read
         try:
-            data = await self._reader.readuntil(b"\r\n\r\n")
-            length = int(parsed(data).headers["content-length"])
-            data += await self._reader.readexactly(length)
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            return parsed(head + await self._reader.readexactly(int(parsed(head).headers["content-length"])))
         except (ConnectionError, asyncio.IncompleteReadError):
             return Answer()
-        return parsed(data)
 
-    async def document(self, path: str) -> Document:
-        answer = await self.ask(path)
-        assert answer.status == 200, answer
+    async def document(self, path: str, body: Document | None = None) -> Document:
+        answer = await self.ask(path, body)
+        assert answer.status in {200, 201}, answer
         return answer.document
 
     def leave(self) -> None:
@@ -100,6 +99,11 @@ async def test_callers_beyond_the_room_are_turned_away_and_everybody_else_goes_o
         await crowd_is_turned_away(bitsd)
         assert (await guests[0].ask()).status == 200
 
+        origin.file("/new", size=1000)
+        name = {"remote_name": origin.url("/new"), "local_name": bitsd.target("/new")}
+        new = await guests[1].document("/v1/jobs", {"display_name": "new", "files": [name], "resume": True})
+        found = await guests[1].document(f"/v1/jobs/{new['id']}/wait?until=TRANSFERRED,ERROR&timeout=30")
+        assert found["state"] == "TRANSFERRED"  # some were left for it
         file.rate = None
         found = await guests[-1].document(f"/v1/jobs/{job['id']}/wait?until=TRANSFERRED,ERROR&timeout=30")
         assert found["state"] == "TRANSFERRED"

@@ -7,8 +7,6 @@ import asyncio
 import random
 from itertools import count
 
-import aiohttp
-
 from tests.origin import Origin
 from tests.powercut.ledger import FINAL, Findings, Promise
 from tests.powercut.machine import Machine
@@ -126,6 +124,8 @@ class Clients:
                 await self._ask(promise, self._chances.choice(("complete", "cancel")))
             case "ACKNOWLEDGED" | "CANCELLED":
                 promise.settle("complete" if found["state"] == "ACKNOWLEDGED" else "cancel")
+            case _:
+                pass  # it goes on
 
     async def _give_up(self, promise: Promise) -> None:
         """Nothing is wrong with the server: an error is the service's, or of the disk that it was given."""
@@ -159,7 +159,3 @@ class Clients:
         promise.doubts.discard(f"describe {text}")
         if status < 300:
             promise.description = text
-
-
-GONE = (aiohttp.ClientError, OSError)
-"""What a client sees of a machine without power."""

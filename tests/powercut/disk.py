@@ -127,13 +127,13 @@ class File:
 
     def _after(self, fate: Fate) -> bytearray:
         """Nothing since the last sync, everything, or a bit of each."""
+        outcome = fate.one(("nothing", "everything", "torn", "torn"))
+        if outcome == "everything":
+            return bytearray(self.content)
         content = bytearray(self._durable)
-        match fate.one(("nothing", "everything", "torn", "torn")):
-            case "everything":
-                return bytearray(self.content)
-            case "torn":
-                for change in self._reached(fate):
-                    _tear(change, content, fate)
+        if outcome == "torn":
+            for change in self._reached(fate):
+                _tear(change, content, fate)
         return content
 
     def _reached(self, fate: Fate) -> list[_Write | _Cut]:

@@ -11,6 +11,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+LONGEST = 30.0
+"""Seconds that a call waits: whoever looks at the disk by mistake while the power is gone learns of it."""
+
 
 class Gate:
     """`changed`: how many calls have changed or synced something since the last `arm`."""
@@ -28,9 +31,8 @@ class Gate:
     def passing(self, kind: str = "", path: str = "") -> Iterator[None]:
         """One call at a time; `kind` of one that changes something, "" = it only looks."""
         with self._news:
-            while self._state == "off":
-                self._news.wait()
-            if self._state == "dead":
+            self._news.wait_for(lambda: self._state != "off", LONGEST)
+            if self._state != "on":
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             yield
             if kind:

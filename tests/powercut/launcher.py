@@ -1,4 +1,4 @@
-"""`bitsd` as it is, but for what a test cannot have in reality: another boot id at each start, and small sync batches."""
+"""`bitsd` as it is, but for what a test cannot have in reality: a new boot id at each start, and small sync batches."""
 
 import os
 from dataclasses import replace

@@ -48,6 +48,8 @@ class Promise:
     temporary: dict[str, str] = field(default_factory=dict)
     """The temporary name of each local name."""
     is_busy: bool = False
+    proofs: int = 0
+    """How many power cuts it has outlived since it was over."""
 
     @property
     def is_over(self) -> bool:
@@ -55,13 +57,9 @@ class Promise:
 
     def may_be(self, state: str) -> bool:
         """What was acknowledged allows this state, or a doubt does."""
-        doubtful = {LEADS_TO[doubt] for doubt in self.doubts if doubt in LEADS_TO}
-        if state in doubtful:
-            return True
-        expected = LEADS_TO.get(self.told)
-        if expected is not None and "resume" not in self.doubts:
-            return state == expected
-        return state not in FINAL and state != "SUSPENDED"
+        may = {LEADS_TO[operation] for operation in (self.told, *self.doubts) if operation in LEADS_TO}
+        goes_on = self.told == "resume" or "resume" in self.doubts
+        return state in may or (goes_on and state not in {*FINAL, "SUSPENDED"})
 
     def settle(self, operation: str) -> None:
         """It was acknowledged."""
@@ -131,5 +129,7 @@ def check_order(events: Iterable[Document], findings: Findings) -> None:
                 transferred.add((job, event["file_index"]))
             case "JOB_ERROR":  # what was given up is fetched again
                 transferred = {pair for pair in transferred if pair[0] != job}
+            case _:
+                pass
         if is_double:
             findings.double.append(f"{event} does not follow from what was before it")

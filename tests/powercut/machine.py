@@ -2,7 +2,7 @@
 
 async with Drive(home) as drive:
     machine = Machine(home, drive)
-    await machine.start(); await drive.tell("run", 1); await machine.lose_power(seed=1, manner="strict")
+    await machine.start(); ...; await machine.lose_power(seed=1, manner="strict")
 """
 
 import asyncio
@@ -86,13 +86,19 @@ class Machine(Bitsd):
                 *command, "--state-dir", str(self.state), *arguments, env=environment, stdout=log, stderr=log
             )
 
-    async def lose_power(self, seed: int, manner: Manner) -> dict[str, int]:
-        """Once the drive is off: the process ends, and the disk is as it is after the cut; returns how long each file
-        was just before it. The next `start` is a boot.
-        """
+    async def die(self) -> None:
+        """The process ends, once the drive is off."""
         assert self.process is not None
         with suppress(ProcessLookupError):
             self.process.kill()
         await self.drive.tell("kill")
         await self.process.wait()
+
+    async def lose_power(self, seed: int, manner: Manner) -> dict[str, int]:
+        """Now, if it is not gone yet. The disk is as it is after the cut then, and the next `start` is a boot.
+
+        Returns how long each file was just before it.
+        """
+        await self.drive.tell("run", 0)
+        await self.die()
         return dict((await self.drive.tell("on", seed, manner))["sizes"])

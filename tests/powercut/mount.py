@@ -64,9 +64,11 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
         with self._on(path) as node:
             return self._handle(node, path)
 
-    def readdir(self, path: str | None, fh: int) -> list[str]:
+    def readdir(self, path: str | None, fh: int) -> list[tuple[str, dict[str, int], int]]:
         with self._on(path, fh) as node:
-            return [".", "..", *(node.entries if isinstance(node, Directory) else ())]
+            entries = node.entries if isinstance(node, Directory) else {}
+            listed = [(".", node), ("..", node), *entries.items()]
+            return [(name, {"st_ino": at.number, "st_mode": at.facts.mode}, 0) for name, at in listed]
 
     def releasedir(self, path: str | None, fh: int) -> int:
         return self.release(path, fh)
@@ -217,7 +219,9 @@ def _obey(directory: str, disk: Disk, gate: Gate, mounted: Mounted) -> None:
                 answer = {"sizes": sizes}
             case "deaf":
                 mounted.deaf = frozenset(arguments)
-        print(json.dumps(answer), flush=True)
+            case _:
+                raise ValueError(line)
+        print(json.dumps(answer), flush=True)  # noqa: T201 - the answer
     gate.kill()
     subprocess.run(["fusermount3", "-u", "-z", directory], check=True)
 

@@ -27,7 +27,7 @@ def left(clock: ServiceClock, *, is_idle: bool = True) -> dict[str, str]:
 
 
 def test_it_begins_at_zero_and_runs_with_the_monotonic_clock(moment: dict[str, float]) -> None:
-    clock = ServiceClock.restored({}.get, BOOT)
+    clock = ServiceClock.restored(lambda _: None, BOOT)
     assert clock.now() == 0
     moment["monotonic"] += 7
     assert clock.now() == 7
