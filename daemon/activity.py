@@ -74,7 +74,7 @@ class Activity:
     async def _line(self) -> str:
         try:
             transferring, waiting = await self._queue.read(_numbers)
-        except StoreFailedError as error:
+        except (StoreFullError, StoreFailedError) as error:
             return str(error)
         trouble = self._queue.trouble
         line = f"{transferring} transferring, {waiting} waiting"
@@ -103,7 +103,7 @@ class Activity:
             return 0.0
         try:
             return await self._queue.read(_next_wake)
-        except StoreFailedError as error:
+        except (StoreFullError, StoreFailedError) as error:
             log.warning("cannot tell whether there is anything to do: %s", error)
             return 0.0
 

@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Sequence
 
 from daemon.documents import Documents
-from daemon.fanout import Fanout, Follower
+from daemon.fanout import Fanout
+from daemon.follower import Follower
 from jobqueue.change import Change
 from jobqueue.errors import EventsTruncatedError
 from jobqueue.job import Event

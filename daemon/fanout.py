@@ -5,14 +5,10 @@ that a crowd leaves the store's thread to others.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
-from math import inf
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterable, Iterator, Sequence
 
 from daemon.documents import Documents
+from daemon.follower import Follower
 from daemon.progress import Progress
 from daemon.window import Line, Window, is_wanted, line_of
 from jobqueue.errors import JobQueueError
@@ -29,8 +25,6 @@ CATCHING_UP = 4
 SLICE = 16
 """Followers woken at a time: each sends when it wakes, and others want an answer meanwhile."""
 RETRY = 1.0
-
-Read = Callable[[EventQuery], Awaitable[tuple[Sequence[Event], int]]]
 
 
 class Fanout:
@@ -68,7 +62,7 @@ class Fanout:
         if self._followers:
             self._news.set()
 
-    def join(self, follower: "Follower") -> None:
+    def join(self, follower: Follower) -> None:
         """Somebody follows from now on."""
         self._followers.add(follower)
         if self.window.is_blank:
@@ -76,17 +70,17 @@ class Fanout:
         if follower.has_progress:
             self._moving.set()
 
-    def leave(self, follower: "Follower") -> None:
+    def leave(self, follower: Follower) -> None:
         """And does no longer."""
         self._followers.discard(follower)
         if not self._followers:
             self.window.blank()
 
-    def await_news(self, follower: "Follower") -> None:
+    def await_news(self, follower: Follower) -> None:
         """Wake it with the next thing that it wants."""
         self._waiting.setdefault(follower.wanted, set()).add(follower)
 
-    def forgo_news(self, follower: "Follower") -> None:
+    def forgo_news(self, follower: Follower) -> None:
         """It waits no longer: nothing it wants happened up to the newest event."""
         waiting = self._waiting[follower.wanted]
         waiting.remove(follower)
@@ -103,7 +97,7 @@ class Fanout:
                 await asyncio.sleep(RETRY)
                 self._news.set()
 
-    async def _read(self) -> list["Follower"]:
+    async def _read(self) -> list[Follower]:
         """Take in what happened; returns whom it concerns."""
         head = None if self.window.is_blank else self.window.head
 
@@ -138,7 +132,7 @@ class Fanout:
             if any(is_wanted(line, wanted) for line in of_job.get(wanted.job_id, ())):
                 yield wanted
 
-    def _pick(self, concerned: Iterable[EventQuery], place: int) -> list["Follower"]:
+    def _pick(self, concerned: Iterable[EventQuery], place: int) -> list[Follower]:
         """Those who wait for this; they go on from this place in the log, if they are not beyond it."""
         picked = [follower for wanted in list(concerned) for follower in self._waiting.pop(wanted)]
         for follower in picked:
@@ -153,18 +147,16 @@ class Fanout:
             if not any(follower.has_progress for follower in self._followers):
                 self.progress.clear()
                 continue
-            before = self.progress.beat
             try:
                 is_moving = await self.progress.look(documents)
             except JobQueueError:
                 is_moving = True
             if is_moving:
                 self._moving.set()
-            concerned = [wanted for wanted in self._waiting if self.progress.since(before, wanted)]
-            waiting = [follower for wanted in concerned for follower in self._waiting[wanted]]
-            await self._wake([follower for follower in waiting if follower.has_progress])
+            waiting = [follower for followers in self._waiting.values() for follower in followers]
+            await self._wake([follower for follower in waiting if follower.has_new_progress])
 
-    async def _wake(self, followers: Sequence["Follower"]) -> None:
+    async def _wake(self, followers: Sequence[Follower]) -> None:
         """All of them; then rest as long as that took: what happens meanwhile is told a crowd at once."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -174,84 +166,3 @@ class Fanout:
                 await asyncio.sleep(0)
         if len(followers) > SLICE:
             await asyncio.sleep(loop.time() - began)
-
-
-class Follower:
-    """Somebody's place in the log: everything after `seq` is still to be taken. Entered, it is told of news."""
-
-    def __init__(self, fanout: Fanout, read: Read, query: EventQuery, seq: int, *, has_progress: bool) -> None:
-        self.wanted = replace(query, after=0, limit=0)
-        self.has_progress = has_progress
-        self.seq = seq
-        self._fanout = fanout
-        self._read = read
-        self._beat = 0
-        self._is_waiting = False
-        self._woken: asyncio.Future[bool] | None = None
-
-    def __enter__(self) -> Self:
-        self._fanout.join(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._fanout.leave(self)
-
-    async def take(self, limit: int, size: float = inf) -> list[Line]:
-        """The next lines: at most `limit`, and no more once they have `size` bytes; [] = there are none now.
-
-        Raises EventsTruncatedError, StoreFailedError.
-        """
-        window = self._fanout.window
-        if window.has(self.seq):
-            lines, end = window.after(self.seq), window.head
-        else:
-            async with self._fanout.catching_up:
-                events, end = await self._read(replace(self.wanted, after=self.seq, limit=limit))
-            lines = map(line_of, events)
-        taken = []
-        for line in lines:
-            if is_wanted(line, self.wanted):
-                taken.append(line)
-                size -= len(line.frame)
-                if len(taken) == limit or size <= 0:
-                    self.seq = line.seq
-                    return taken
-        self.seq = max(self.seq, end)
-        return taken
-
-    def take_progress(self) -> list[bytes]:
-        """A frame for each job that moved since the last call."""
-        before, self._beat = self._beat, self._fanout.progress.beat
-        return self._fanout.progress.since(before, self.wanted) if self.has_progress else []
-
-    async def wait(self, seconds: float) -> bool:
-        """Until there may be something to take; False when there was nothing all the time."""
-        window, loop = self._fanout.window, asyncio.get_running_loop()
-        if self._fanout.is_closed or (not window.is_blank and self.seq < window.head):
-            return True
-        self._woken = loop.create_future()
-        self._is_waiting = True
-        self._fanout.await_news(self)
-        timer = loop.call_later(seconds, partial(self._end, is_news=False))
-        try:
-            return await self._woken
-        finally:
-            timer.cancel()
-            if self._is_waiting:
-                self._fanout.forgo_news(self)
-                self.stop_at(window.head)
-
-    def stop_at(self, seq: int) -> None:
-        """Up to this number there is nothing to take; from there it goes on by itself."""
-        self._is_waiting = False
-        self.seq = max(self.seq, seq)
-
-    def wake(self) -> None:
-        """End its waiting, if it waits."""
-        self._end(is_news=True)
-
-    def _end(self, *, is_news: bool) -> None:
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(is_news)

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ROOT = 0
+ROOM = 1 << 16
+"""Bytes that a store has room for when it is not full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class JobQueue:
         self.next_wake = inf
         """When the scheduler will look by itself; an earlier timer wakes it."""
         self.trouble: StoreFullError | StoreFailedError | None = None
-        """Why the store cannot take a change, since it last could not."""
+        """Why the store could not take a change; over when `try_store` finds that it can."""
         self._store = store
         self._on_change: list[Callable[[Change], None]] = []
         self._on_trouble: list[Callable[[], None]] = []
@@ -90,13 +92,10 @@ class JobQueue:
             return result
 
         try:
-            result = await self._store.write(in_transaction)
+            return await self._store.write(in_transaction)
         except (StoreFullError, StoreFailedError) as error:
             self._has_trouble(error)
             raise
-        else:
-            self._has_trouble(None)
-            return result
         finally:
             self.commits += 1
             for told in self._on_change if changes else ():
@@ -109,6 +108,15 @@ class JobQueue:
         except StoreFailedError as error:
             self._has_trouble(error)
             raise
+
+    async def try_store(self) -> None:
+        """See whether the trouble is over: whether there is room for more than the smallest change.
+
+        Raises StoreFullError, StoreFailedError.
+        """
+        for room in ("x" * ROOM, ""):
+            await self.change(lambda change, room=room: change.tx.set_meta("room", room))  # type: ignore[misc]
+        self._has_trouble(None)
 
     async def job(self, job_id: str) -> Job:
         """Raises NotFoundError."""

@@ -147,7 +147,7 @@ class Scheduler:
                 group.create_task(self.finisher.finish_begun(job))
             self.recovered.set()
         if self._queue.trouble is not None:
-            await self._queue.change(lambda _: None)  # raises as long as it lasts
+            await self._queue.try_store()  # raises as long as it lasts
         for job in self.finisher.take_due(self._queue.clock.now()):
             group.create_task(self.finisher.finish_begun(job))
         if self.finisher.leftovers.next_try <= self._queue.clock.now():

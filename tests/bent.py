@@ -73,7 +73,7 @@ def _take_threads(path: str) -> None:
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    threading.Thread.start = refuse  # type: ignore[method-assign]
+    threading.Thread.start = refuse  # type: ignore[method-assign, assignment]
 
 
 def _hand_over(numbers: list[int]) -> None:

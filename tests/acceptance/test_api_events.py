@@ -178,6 +178,20 @@ async def test_a_stream_carries_progress_that_is_never_stored(bitsd: Bitsd, orig
     assert await bitsd.events(job=job, types="PROGRESS") == []
 
 
+async def test_who_comes_late_is_told_how_far_a_transfer_is_though_it_stands_still(
+    bitsd: Bitsd, origin: Origin
+) -> None:
+    origin.file("/silent", size=3_000_000, stall_after=1_000_000, stall_times=1)
+    job = await bitsd.create(origin.url("/silent"))
+    await bitsd.until(job, lambda found: found["progress"]["bytes_transferred"] == 1_000_000)
+    async with contextlib.aclosing(stream(bitsd, f"job={job['id']}&types=PROGRESS")) as first:
+        (seen,) = await take(first, 1)
+        async with contextlib.aclosing(stream(bitsd, "types=PROGRESS")) as second:
+            assert await take(second, 1) == [seen]
+    assert (seen["type"], seen["job_id"], seen["progress"]["bytes_transferred"]) == ("PROGRESS", job["id"], 1_000_000)
+    await bitsd.act(job, "cancel")
+
+
 async def test_a_stream_of_some_types_carries_only_those(bitsd: Bitsd) -> None:
     seq = await last(bitsd)
     async with contextlib.aclosing(stream(bitsd, f"types=JOB_STATE&after={seq}")) as events:

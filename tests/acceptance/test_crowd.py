@@ -96,7 +96,6 @@ async def check_calls(bitsd: Bitsd, mine: Document, loud: Document) -> None:
         await make_events(bitsd, loud, EVENTS)
         took: list[tuple[str, float, float]] = await called()
     late = [(name, began, seconds) for name, began, seconds in took if seconds > PROMPT]
-    print("CALLS", len(took), "late", [(n[:6], round(1e3*s)) for n, _, s in late], "max", max(s for _,_,s in took), "seconds", took[-1][1]-took[0][1])
     assert len(took) > 200
     assert len(late) <= len(took) / 100, late
     assert len({int(began) for _, began, _ in late}) < len({int(began) for _, began, _ in took}) / 2, late

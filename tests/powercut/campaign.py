@@ -89,7 +89,8 @@ async def run(home: Path, *, cuts: int, seed: int, deaf: Sequence[str] = ()) -> 
         try:
             return await campaign.run(cuts, deaf)
         finally:
-            await campaign.machine.kill()
+            if campaign.machine.process is not None:
+                await campaign.machine.kill()
 
 
 class _Campaign:
@@ -204,10 +205,10 @@ class _Campaign:
 
     async def _forget(self, promise: Promise) -> None:
         """It has proved itself; its files make room for others."""
-        for target in promise.files:
-            await to_the_end(asyncio.to_thread(Path(target).unlink, missing_ok=True))
         del self._clients.promises[promise.name]
         self._counted(promise)
+        for target in promise.files:
+            await to_the_end(asyncio.to_thread(Path(target).unlink, missing_ok=True))
 
     def _counted(self, promise: Promise) -> None:
         self._figures.jobs += 1

@@ -78,7 +78,8 @@ def check_files(promise: Promise, document: Document, findings: Findings) -> Non
         target, temporary = file["local_name"], file["temporary_name"]
         if document["state"] == "CANCELLED":
             findings.left += [f"{promise.name} is cancelled, {temporary} is there"] * os.path.exists(temporary)
-            findings.wrong += [f"{promise.name} is cancelled, {target} is there"] * os.path.exists(target)
+            is_strange = os.path.exists(target) and not file["progress"]["completed"]
+            findings.wrong += [f"{promise.name} is cancelled, {target} is there"] * is_strange
         elif file["transferred"] and "cancel" not in promise.doubts:
             places = [target] if file["progress"]["completed"] else [temporary, target]
             if not _is_one_of(places, promise.files[target]):

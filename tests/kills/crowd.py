@@ -1,0 +1,194 @@
+"""Clients at work: by a seed they create, change, watch and end jobs, a few at a time, in every life of the service.
+
+Owns what is done, the notes of all jobs and what readers of events were told.
+"""
+
+import asyncio
+import json
+import random
+from contextlib import suppress
+from itertools import count
+
+from tests.kills.client import Client
+from tests.kills.fetches import CountingOrigin, Served
+from tests.kills.notes import Findings, Note, judge, look, places
+from tests.kills.service import GoneError, Service, Session
+from tests.origin_content import Content
+from tests.process import Document
+
+CLIENTS = 3
+LIVE = 7
+"""Jobs at a time."""
+RATE = 3 << 20
+"""Bytes a second of each file."""
+LARGEST = 2 << 20
+BREATH = 0.1
+"""Seconds that a client waits for a job before it does something else."""
+PRIORITIES = ("FOREGROUND", "HIGH", "NORMAL", "LOW")
+SAMPLE = 2
+"""Jobs that are over and are looked at again after each kill; all of them are at the end."""
+
+
+class Crowd:
+    """`notes`: every job that may exist, by name; `told`: what each reader of events was told, by its way of reading."""
+
+    def __init__(self, service: Service, origin: CountingOrigin, seed: int, findings: Findings) -> None:
+        self.notes: dict[str, Note] = {}
+        self.served: dict[str, Served] = {}
+        """By path at the origin."""
+        self.remote: dict[str, str] = {}
+        """The path at the origin of each temporary name."""
+        self.told: dict[str, list[Document]] = {"poll": [], "stream": []}
+        self._service = service
+        self._origin = origin
+        self._chances = random.Random(seed)
+        self._findings = findings
+        self._numbers = count(1)
+
+    async def live(self) -> None:
+        """Until the service is gone."""
+        for note in self.notes.values():
+            note.is_busy = False
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CLIENTS):
+                group.create_task(self._work())
+            group.create_task(self._poll())
+            group.create_task(self._stream())
+
+    async def inspect(self, session: Session, *, everything: bool = False) -> list[Document]:
+        """Look whether all is as it was told, and take what is for true from now on. Returns the jobs looked at."""
+        self._take_news()
+        over = [note for note in self.notes.values() if note.is_over]
+        again = over if everything else [note for note in over if not note.is_looked_at]
+        again += [] if everything else self._chances.sample(over, min(SAMPLE, len(over)))
+        listed: dict[str, Document] = {}
+        for job in (await session.ok("GET", "/v1/jobs?include=files"))["jobs"]:
+            if job["display_name"] in listed:
+                self._findings.double.append(f"{job['display_name']} was made twice")
+            listed[job["display_name"]] = job
+        self._findings.double += [f"{name}: nobody asked for it" for name in listed.keys() - self.notes.keys()]
+        found: list[tuple[Note, Document | None]] = []
+        for note in list({note.name: note for note in (*again, *self._unfinished())}.values()):
+            document = listed.get(note.name)
+            if document is None and note.id:
+                status, document = await session.call("GET", f"/v1/jobs/{note.id}?include=files")
+                document = document if status == 200 else None
+            found.append((note, document))
+        documents = [document for _, document in found if document is not None]
+        disk = await asyncio.to_thread(look, places(documents))
+        for note, document in found:
+            self._findings.add(judge(note, document, disk))
+            self._learn(note, document)
+        return documents
+
+    async def finish(self, session: Session) -> None:
+        """Every job comes to its end."""
+        client = Client(session, self._findings)
+        for note in self._unfinished():
+            while not note.is_over and not self._findings:
+                await client.end(note, self._chances.choice(("complete", "complete", "cancel")))
+
+    def job(self, *sizes: int, resume: bool = True, key: str | None = None, rate: int | None = RATE) -> Note:
+        """A job to be asked for, with a file of each size."""
+        name = f"job-{next(self._numbers)}"
+        note = Note(name, "resume" if resume else "suspend", key=key)
+        files = [self.file(note, size, rate) for size in sizes]
+        note.files = [file["local_name"] for file in files]
+        note.properties = {"priority": self._chances.choice(PRIORITIES)}
+        note.request = {"display_name": name, "files": files, "resume": resume} | note.properties
+        if not files:
+            del note.request["files"]
+        self.notes[name] = note
+        return note
+
+    def file(self, note: Note, size: int, rate: int | None = RATE) -> Document:
+        """One more file for the job; some are ranges of what is served, some have a digest."""
+        path = f"/{note.name}-{len(note.served)}"
+        script = self._origin.file(path, size=size, seed=self._chances.randrange(2**32), rate=rate)
+        ranges: tuple[tuple[int, int], ...] = ()
+        if size > 1000 and self._chances.random() < 0.2:
+            ranges = ((size // 2, size // 4), (0, size // 3))
+        served = Served(path, Content(script.seed, size), ranges)
+        file: Document = {"remote_name": self._origin.url(path), "local_name": self._service.target(path)}
+        if ranges:
+            file["ranges"] = [{"offset": offset, "length": length} for offset, length in ranges]
+        if self._chances.random() < 0.3:
+            file["digest"] = {"sha-256": served.digest}
+        note.served[file["local_name"]] = self.served[path] = served
+        return file
+
+    def _unfinished(self) -> list[Note]:
+        return [note for note in self.notes.values() if not note.is_over]
+
+    def _take_news(self) -> None:
+        """What readers of events were told is acknowledged too."""
+        notes = {note.id: note for note in self.notes.values()}
+        for event in self.told["poll"] + self.told["stream"]:
+            if event["type"] == "FILE_TRANSFERRED" and event["job_id"] in notes:
+                notes[event["job_id"]].transferred.add(event["file_index"])
+
+    def _learn(self, note: Note, document: Document | None) -> None:
+        if document is None:
+            if note.key is None or note.is_acknowledged:
+                del self.notes[note.name]  # it has not come to be, or its loss is on record
+            return
+        note.is_acknowledged = note.is_acknowledged or note.key is None
+        note.learn(document)
+        note.is_looked_at = note.is_over
+        for file in document["files"]:
+            self.remote[file["temporary_name"]] = note.served[file["local_name"]].path
+
+    async def _work(self) -> None:
+        async with self._service.session() as session:
+            client = Client(session, self._findings)
+            with suppress(GoneError):
+                while not self._findings:
+                    idle = [note for note in self._unfinished() if not note.is_busy]
+                    lost = [note for note in idle if not note.is_acknowledged]
+                    note = lost[0] if lost else self._new() if len(idle) < LIVE else self._chances.choice(idle)
+                    note.is_busy = True
+                    await (self._act(client, note) if note.is_acknowledged else client.create(note))
+                    note.is_busy = False
+
+    def _new(self) -> Note:
+        sizes = [self._size() for _ in range(self._chances.choice((0, 1, 2, 2, 3)))]
+        key = f"key-{self._chances.random()}" if self._chances.random() < 0.5 else None
+        return self.job(*sizes, resume=bool(sizes) and self._chances.random() < 0.8, key=key)
+
+    def _size(self) -> int:
+        return self._chances.choice((0, self._chances.randint(1, 9000), self._chances.randint(1, LARGEST), LARGEST))
+
+    async def _act(self, client: Client, note: Note) -> None:
+        chance = self._chances.random()
+        if note.is_ending:
+            await client.ask(note, "complete" if "complete" in note.doubts else "cancel")
+        elif chance < 0.15:
+            await client.set(note, {"priority": self._chances.choice(PRIORITIES), "description": str(chance)})
+        elif chance < 0.25 and len(note.files) < 4:
+            await client.add(note, [self.file(note, self._size()) for _ in range(self._chances.choice((1, 2)))])
+        elif chance < 0.3:
+            await client.ask(note, self._chances.choice(("cancel", "complete")))
+        elif note.told == "suspend":
+            if note.files:
+                await client.ask(note, "resume")
+        elif chance < 0.36:
+            await client.ask(note, "suspend")
+        elif await client.wait(note, "TRANSFERRED", seconds=BREATH) == "TRANSFERRED":
+            await client.ask(note, "complete" if chance < 0.85 else "cancel")
+
+    async def _poll(self) -> None:
+        told = self.told["poll"]
+        async with self._service.session() as session:
+            with suppress(GoneError):
+                while True:
+                    after = told[-1]["seq"] if told else 0
+                    told += (await session.ok("GET", f"/v1/events?after={after}&wait=60"))["events"]
+
+    async def _stream(self) -> None:
+        told = self.told["stream"]
+        async with self._service.session() as session:
+            with suppress(GoneError):
+                async for line in session.lines("/v1/events", told[-1]["seq"] if told else 0):
+                    event = json.loads(line[6:]) if line.startswith(b"data: ") and line.endswith(b"\n") else {}
+                    if "seq" in event:  # all but PROGRESS
+                        told.append(event)

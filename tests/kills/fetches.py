@@ -1,0 +1,128 @@
+"""An origin that counts what it sends, and what of it was sent before: bytes that a kill made the service fetch twice.
+
+Owns the count. A position is where a byte belongs in the local file, whatever ranges the job asked for. A byte counts as
+sent when it is handed to the socket: what was on its way when the service died is counted too.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from tests.origin import Origin, Request, Script
+from tests.origin_content import Content
+from tests.origin_reply import Plan
+from tests.origin_wire import Wire
+
+STEPS = 20
+"""Pieces that a second's worth of bytes is sent in."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A file of a job: what is served under `path`, and which (offset, length) of it the job wants; () = all."""
+
+    path: str
+    body: Content
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the local file, as it must be."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def content(self) -> bytes:
+        whole = self.body.read()
+        return b"".join(whole[start : start + length] for start, length in self.ranges) if self.ranges else whole
+
+    def position(self, remote: int) -> int:
+        """Where byte `remote` of the served file is in the local one."""
+        before = 0
+        for start, length in self.ranges:
+            if start <= remote < start + length:
+                return before + remote - start
+            before += length
+        return remote
+
+
+@dataclass(slots=True)
+class Fetch:
+    """One reply: `sent` bytes of a file from `start` on (in the served file). `is_cut`: a kill ended it."""
+
+    path: str
+    start: int
+    sent: int = 0
+    is_open: bool = True
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Bytes sent a second time by one reply; `is_by_kill`: because of a kill, else because of a suspend or a stop."""
+
+    path: str
+    size: int
+    is_by_kill: bool
+
+
+def sent_again(fetches: Iterable[Fetch], served: Mapping[str, Served]) -> list[Again]:
+    """Of replies in their order: what each sent of what was sent before, for every reply that went on with a file."""
+    found: list[Again] = []
+    reached: dict[str, int] = {}
+    cut: dict[str, bool] = {}
+    for fetch in fetches:
+        start = served[fetch.path].position(fetch.start)
+        end = start + fetch.sent
+        if fetch.path in reached:
+            before = reached[fetch.path]
+            found.append(Again(fetch.path, max(0, min(before, end) - start), cut[fetch.path]))
+        reached[fetch.path] = max(end, reached.get(fetch.path, 0))
+        cut[fetch.path] = fetch.is_cut
+    return found
+
+
+class CountingOrigin(Origin):
+    """`fetches` has every reply with a body, in order of arrival."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetches: list[Fetch] = []
+
+    def cut(self) -> list[Fetch]:
+        """The service was killed: the replies that it cut."""
+        found = [fetch for fetch in self.fetches if fetch.is_open and not fetch.is_cut]
+        for fetch in found:
+            fetch.is_cut = True
+        return found
+
+    async def _answer(self, request: Request, script: Script, reader: asyncio.StreamReader, wire: Wire) -> bool:
+        return await super()._answer(request, script, reader, _CountingWire(wire, request.path))
+
+    async def _send_body(self, found: Plan, script: Script, reader: asyncio.StreamReader, wire: Wire) -> None:
+        assert isinstance(wire, _CountingWire)
+        wire.fetch = Fetch(wire.path, found.start)
+        self.fetches.append(wire.fetch)
+        try:
+            await super()._send_body(found, script, reader, wire)
+        finally:
+            wire.fetch.is_open = False
+
+
+class _CountingWire(Wire):
+    def __init__(self, wire: Wire, path: str) -> None:
+        super().__init__(wire._writer)
+        self.path = path
+        self.fetch: Fetch | None = None
+
+    async def send(self, data: bytes, rate: float | None = None) -> None:
+        step = int(rate / STEPS) if rate else len(data)
+        for start in range(0, len(data), max(1, step)):
+            piece = data[start : start + step]
+            self._writer.write(piece)
+            await self._writer.drain()
+            if self.fetch is not None:
+                self.fetch.sent += len(piece)
+            if rate:
+                await asyncio.sleep(len(piece) / rate)
