@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 
 from daemon.access import is_system_service
+from transfer import directory
 
 LONGEST_PATH = 107
 """Bytes the kernel takes for the path of a Unix socket."""
@@ -35,9 +36,9 @@ def claim(path: str, what: str) -> int:
 
 
 def make_directory(path: str, mode: int) -> None:
-    """Make the directory and its parents if they are missing. Raises ClaimError."""
+    """Make the directory and its parents if they are missing; a power cut takes none of them. Raises ClaimError."""
     try:
-        os.makedirs(path, mode=mode, exist_ok=True)
+        directory.make(path, mode)
     except OSError as error:
         raise ClaimError(f"cannot make the directory {path}: {error.strerror}") from error
 

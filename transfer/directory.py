@@ -26,13 +26,13 @@ def sync(path: str) -> None:
             raise
 
 
-def make(path: str) -> None:
-    """Make the directory and what is missing above it; they are on the disk when this returns."""
+def make(path: str, mode: int = 0o777) -> None:
+    """Make the directory (with this mode) and what is missing above it; they are on the disk when this returns."""
     missing: list[str] = []
     place = path
     while place and not os.path.isdir(place):
         missing.append(place)
         place = os.path.dirname(place)
-    os.makedirs(path, exist_ok=True)
+    os.makedirs(path, mode=mode, exist_ok=True)
     for made in reversed(missing):
         sync(os.path.dirname(made))

@@ -142,7 +142,7 @@ def _sync_stamped(number: int) -> int:
     now = time.time_ns()
     with suppress(PermissionError):  # a mounted file system may let us write and yet call the file somebody else's
         os.utime(number, ns=(now, now))
-    os.fdatasync(number)
+    os.fsync(number)  # fdatasync may leave the date behind where the length did not change
     return os.fstat(number).st_mtime_ns
 
 

@@ -263,7 +263,7 @@ async def test_every_step_fails_by_its_name_and_path(
 ) -> None:
     with monkeypatch.context() as patch:
         breaks(patch, os, "pread", code)
-        breaks(patch, os, "fdatasync", code)
+        breaks(patch, os, "fsync", code)
         breaks(patch, os, "fstatvfs", code)
         breaks_file(patch, "write", code)
         breaks_file(patch, "truncate", code)

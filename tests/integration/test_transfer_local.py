@@ -110,11 +110,11 @@ async def test_a_failed_sync_is_an_error_and_nothing_is_reported_as_synced(
 ) -> None:
     failures = [OSError(errno.EIO, "bad disk")]
 
-    def fdatasync(_number: int) -> None:
+    def fsync(_number: int) -> None:
         if failures:
             raise failures.pop()
 
-    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr(os, "fsync", fsync)
     rig.play(part_of([b"456789"], 4, 10, 10))
     with pytest.raises(LocalFileError):
         await rig.fetch(part=rig.hold_part(b"0123"), validators=KNOWN)

@@ -35,14 +35,15 @@ SETTINGS = {
     "BITSD_LIMITS__JOBS_PER_MACHINE": "0",
     "SYNC_SIZE": str(SYNC_SIZE),
 }
-LONGEST_LIFE = 1.2
+LONGEST_LIFE = 1.0
 """Seconds after which the service is killed if it did not get to the point where it would kill itself."""
 NUMBERS: dict[Kind, int] = {
-    "commit": 90, "pwrite": 90, "fdatasync": 25, "fsync": 25, "rename": 4, "unlink": 4, "truncate": 2
+    "commit": 60, "pwrite": 60, "fdatasync": 12, "fsync": 16, "rename": 4, "unlink": 4, "truncate": 3
 }  # fmt: skip
 """Up to which moment of a kind there is a crash."""
 
-
+MOST_TOLD = 20
+"""Findings in a table."""
 Manner = Literal["point", "moment", "early", "stop", "stop and kill"]
 MANNERS: tuple[Manner, ...] = ("point",) * 10 + ("moment",) * 6 + ("early", "stop", "stop and kill")
 
@@ -87,7 +88,7 @@ class Figures:
             ("  at most allowed", f"{SYNC_BATCH} of a file (a sync batch) + {ON_THE_WAY} on its way"),
         ]
         lines = [f"{name:<26}{value}" for name, value in rows]
-        return "\n".join([*lines, *found.sentences()])
+        return "\n".join([*lines, *found.sentences()[:MOST_TOLD]])
 
 
 async def run(home: Path, *, kills: int, seed: int) -> Figures:
@@ -114,6 +115,8 @@ class _Campaign:
             async with service.session() as session:
                 await self._crowd.inspect(session)
                 await self._crowd.finish(session)
+            if figures.findings:
+                return figures
             await service.kill()
             await service.start()
             async with service.session() as session:

@@ -72,6 +72,7 @@ class Client:
         if note.is_ending:
             await self.ask(note, "complete" if "complete" in note.doubts else "cancel")
             return
+        verb = verb if note.files else "cancel"  # without files it goes nowhere
         if note.told == "suspend" and verb == "complete":
             await self.ask(note, "resume")
         if verb == "complete" and await self.wait(note, "TRANSFERRED", "ERROR") != "TRANSFERRED":

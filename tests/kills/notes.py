@@ -192,7 +192,8 @@ def judge_rest(documents: Sequence[Document], names: Iterable[str]) -> Findings:
     completed = {
         file["local_name"] for document in documents for file in document["files"] if file["progress"]["completed"]
     }
-    found = Findings()
-    found.left += [f"{name} is there, and nobody's" for name in sorted(set(names) - completed)]
-    found.wrong += [f"{name} is not there" for name in sorted(completed - set(names))]
-    return found
+    there = set(names)
+    return Findings(
+        left=[f"{name} is there, and nobody's" for name in sorted(there - completed)],
+        wrong=[f"{name} is not there" for name in sorted(completed - there)],
+    )
