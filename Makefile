@@ -3,18 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SEED ?= 1
 
-.PHONY: demo test bench bench-faults docs lock clean
+.PHONY: demo test torture bench bench-faults docs lock clean
 
 demo: $(READY) nginx
 	$(BIN)/python -m tests.demo
 
-test: $(READY) nginx
+test: $(READY) nginx fuse
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+# Hundreds of kills and power cuts, and long random lives of the queue; prints its figures. About half an hour.
+torture: $(READY) fuse
+	$(BIN)/python -m tests.kills --kills 400 --seed $(SEED)
+	$(BIN)/python -m tests.powercut --cuts 200 --seed $(SEED)
+	TORTURE_EXAMPLES=300 $(BIN)/pytest tests/stateful
 
 bench: $(READY) nginx peers
 	$(BIN)/pytest -m benchmark -s tests/benchmarks
@@ -42,11 +49,17 @@ $(READY): pyproject.toml requirements.lock
 	touch $@
 
 # A real web server: Debian's, when we may install it. The demo does without; the tests of `make test` need it.
-.PHONY: nginx peers
+.PHONY: nginx fuse peers
 nginx:
 	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nginx-light >/dev/null; } || \
 		echo "nginx is not installed and cannot be installed without root"
+
+# The model of a disk that loses power is a file system in user space.
+fuse:
+	@command -v fusermount3 >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends fuse3 libfuse3-3 >/dev/null; } || \
+		echo "fuse3 is not installed and cannot be installed without root"
 
 peers:
 	@command -v aria2c >/dev/null && command -v curl >/dev/null && command -v wget >/dev/null && command -v wget2 >/dev/null || { [ "$$(id -u)" = 0 ] && \

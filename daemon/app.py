@@ -1,6 +1,7 @@
 """The composition root: store -> queue -> scheduler -> transfer -> API. Start, run and stop are told in `serve`."""
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -31,20 +32,17 @@ from daemon.events import EventLog
 from daemon.identity import Executors
 from daemon.keys import KeySeal, load_key
 from daemon.logs import configure
+from daemon.settings import limits, policy, slots, transfer_settings
 from daemon.systemd import Supervisor, handed_over
-from jobqueue.edit import Limits
 from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.lost import give_up_lost_secrets, tell_what_was_lost
 from jobqueue.memory import MemoryStore
-from jobqueue.order import Slots
 from jobqueue.queue import JobQueue
 from jobqueue.reports import Reports
-from jobqueue.retry import Policy
 from jobqueue.scheduler import Scheduler
 from jobqueue.store import Store, open_store
 from jobqueue.vault import Vault
 from transfer.http import HttpSource
-from transfer.request import Settings
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +117,8 @@ async def _run(
         activity.stir()
         return Connection(server, loop=loop)
 
+    gc.collect()
+    gc.freeze()  # what is there from the start is never garbage: not to be looked through again and again
     async with asyncio.TaskGroup() as group:
         acceptor = Acceptor(listener, connection, group)
         acceptor.start()
@@ -143,7 +143,7 @@ async def _run(
 
 
 async def _tell_status(parts: _Parts, activity: Activity, supervisor: Supervisor) -> None:
-    await parts.scheduler.recovered.wait()
+    await parts.scheduler.has_looked.wait()
     supervisor.tell("READY=1")
     await activity.tell(supervisor)
 
@@ -271,43 +271,6 @@ def _take_over(config: Config, parts: _Parts) -> None:
     parts.dispatcher.settings = parts.dispatcher.source.settings = transfer_settings(config)
     parts.dispatcher.connections_per_job = config.transfer.connections_per_job
     parts.scheduler.rearm()
-
-
-def policy(config: Config) -> Policy:
-    """`[retry]` and the history's length as the queue takes them."""
-    own = config.retry
-    return Policy(
-        minimum_retry_delay=own.minimum_retry_delay,
-        minimum_retry_delay_floor=own.minimum_retry_delay_floor,
-        no_progress_timeout_foreground=own.no_progress_timeout_foreground,
-        no_progress_timeout_background=own.no_progress_timeout_background,
-        inactivity_timeout=own.job_inactivity_timeout,
-        maximum_download_time=own.maximum_download_time,
-        history_retention=config.daemon.history_retention,
-    )
-
-
-def limits(config: Config) -> Limits:
-    """`[limits]` as the queue takes them."""
-    return Limits(**config.limits.model_dump())
-
-
-def slots(config: Config) -> Slots:
-    """`[scheduler]` as the scheduler takes it."""
-    own = config.scheduler
-    return Slots(foreground=own.foreground_slots, background=own.background_slots, time_slice=own.time_slice)
-
-
-def transfer_settings(config: Config) -> Settings:
-    """`[transfer]` as a transfer takes it."""
-    own = config.transfer
-    return Settings(
-        connect_timeout=own.connect_timeout,
-        stall_timeout=own.stall_timeout,
-        chunk_size=own.chunk_size,
-        user_agent=own.user_agent,
-        max_redirects=own.max_redirects,
-    )
 
 
 def _raise_file_limit() -> None:

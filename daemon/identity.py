@@ -5,14 +5,18 @@ checks that it worked; the kernel's permissions decide from then on. A user serv
 """
 
 import ctypes
+import errno
 import functools
 import os
 import platform
 import pwd
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from jobqueue.job import Owner
 
+T = TypeVar("T")
 THREADS_PER_OWNER = 8
 _CALLS = {
     "x86_64": {"setgroups": 116, "setfsuid": 122, "setfsgid": 123},
@@ -32,7 +36,7 @@ class Executors:
         if pool is None:
             is_self = owner.uid == os.geteuid() or os.geteuid() != 0
             prepare = (lambda: None) if is_self else functools.partial(_assume, owner)
-            pool = ThreadPoolExecutor(THREADS_PER_OWNER, f"files-{owner.uid}", prepare)
+            pool = _Pool(THREADS_PER_OWNER, f"files-{owner.uid}", prepare)
             self._pools[owner.uid] = pool
         return pool
 
@@ -40,6 +44,30 @@ class Executors:
         """Let the threads end when they have done what they were given."""
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Pool(ThreadPoolExecutor):
+    """Without a new thread to be had, those that are there do the work; with none, OSError EAGAIN."""
+
+    def submit(self, work: Callable[..., T], /, *args: object, **kwargs: object) -> "Future[T]":
+        if not self._threads:
+            self._start_one()
+        return super().submit(work, *args, **kwargs)
+
+    def _start_one(self) -> None:
+        """The queue is empty, so nothing is left in it that would be done later when nobody waits for it any more."""
+        try:
+            super().submit(int)
+        except RuntimeError as error:
+            self._work_queue.get_nowait()
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:
+            if not self._threads:
+                raise
 
 
 def _assume(owner: Owner) -> None:

@@ -40,12 +40,13 @@ class Scheduler:
 
     def __init__(self, queue: JobQueue, reports: Reports, run: Run, files: LocalFiles, slots: order.Slots) -> None:
         self.slots = slots
-        self.recovered = asyncio.Event()
-        """Set once what the last run left is in order again."""
+        self.has_looked = asyncio.Event()
+        """Set after the first look at the queue: what the last run left is in order again, if the store can take it."""
         self._queue = queue
         self._reports = reports
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._is_recovered = False
         self._is_rearmed = True
         self._attempts = Attempts(reports, run, self._wake.set)
         self._save_at = inf
@@ -87,6 +88,7 @@ class Scheduler:
                 except (StoreFullError, StoreFailedError):
                     self._wake.clear()
                     delay = STORE_PAUSE
+                self.has_looked.set()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(delay):
                         await self._wake.wait()
@@ -142,10 +144,10 @@ class Scheduler:
 
     async def _catch_up(self, group: asyncio.TaskGroup) -> None:
         """What has to be done before the queue is looked at."""
-        if not self.recovered.is_set():
+        if not self._is_recovered:
             for job in await self._recover():
                 group.create_task(self.finisher.finish_begun(job))
-            self.recovered.set()
+            self._is_recovered = True
         if self._queue.trouble is not None:
             await self._queue.try_store()  # raises as long as it lasts
         for job in self.finisher.take_due(self._queue.clock.now()):

@@ -74,4 +74,8 @@ def activated(home: Path, **environment: str) -> Iterator[Bent]:
         listener.listen()
         bitsd.handed = (listener.fileno(),)
         bitsd.environment["BENT_LISTEN"] = str(listener.fileno())
-        yield bitsd
+        try:
+            yield bitsd
+        finally:
+            if bitsd.process is not None and bitsd.process.returncode is None:
+                bitsd.process.kill()  # its test failed

@@ -98,7 +98,8 @@ def parse_retry_after(head: Head) -> int | None:
     if is_whole_number(text):
         seconds = float(text)
     elif (moment := parse_http_date(text)) is not None:
-        seconds = max(0.0, moment - head.received)
+        said = parse_http_date(head.get("date") or "")
+        seconds = max(0.0, moment - (head.received if said is None else said))  # by one clock: the server's own
     else:
         return None
     return int(seconds) if seconds <= LONGEST_WAIT else None

@@ -11,6 +11,9 @@ from transfer import errors
 HTTP_BASE = 0x80190000
 LOCAL_BASE = HRESULTS["E_LOCAL_FILE"]
 
+SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+"""The machine has no descriptor, memory or thread to spare now: nothing is wrong with the file."""
+
 _RULES: dict[type[errors.TransferError], tuple[str, str, bool]] = {
     errors.BadReplyError: ("BG_E_INVALID_SERVER_RESPONSE", "REMOTE_FILE", False),
     errors.GarbledReplyError: ("ERROR_WINHTTP_INVALID_SERVER_RESPONSE", "GENERAL_TRANSPORT", True),
@@ -96,7 +99,7 @@ def _verdict(error: errors.TransferError) -> _Verdict:
             return _Verdict(_TLS[kind], HRESULTS[_TLS[kind]], "GENERAL_TRANSPORT", is_transient=False)
         case errors.LocalFileError():
             code, hresult = local_code(error)
-            return _Verdict(code, hresult, "LOCAL_FILE", is_transient=False)
+            return _Verdict(code, hresult, "LOCAL_FILE", is_transient=error.errno in SHORTAGES)
         case _:
             code, context, is_transient = _RULES[type(error)]
             return _Verdict(code, HRESULTS[code], context, is_transient)

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
 from tests.origin import Origin
@@ -53,12 +51,12 @@ async def halfway(bitsd: Bitsd, origin: Origin, name: str) -> tuple[Document, Pa
     await bitsd.until(job, lambda found: found["progress"]["bytes_transferred"] == SIZE // 2)
     await bitsd.act(job, "suspend")
     # it has let go of the file when it goes on record as stopped: a resume would wait for that too
-    while '"mtime":null' in await record(bitsd, job):
+    while '"mtime":null' in record(bitsd, job):  # noqa: ASYNC110 - of which only the store tells
         await asyncio.sleep(0.01)
     return job, await part_of(bitsd, job)
 
 
-async def record(bitsd: Bitsd, job: Document) -> str:
+def record(bitsd: Bitsd, job: Document) -> str:
     with closing(sqlite3.connect(f"file:{bitsd.home}/state/queue.sqlite?mode=ro", uri=True)) as store:
         ((text,),) = store.execute("SELECT record FROM files WHERE job_id = ?", (job["id"],))
         return str(text)
@@ -138,7 +136,7 @@ async def test_leftovers_are_tried_again_by_the_next_start(bitsd: Bitsd, origin:
     part.write_bytes(b"left")
     await bitsd.signal(15)
     await bitsd.start()
-    while part.exists():
+    while part.exists():  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(0.01)  # in the background of the start
     assert await doctor(bitsd) == (0, [])
 
@@ -181,5 +179,3 @@ async def test_a_start_with_the_log_at_debug_says_what_the_doctor_would(bitsd: B
     bitsd.environment["BITSD_DAEMON__LOG_LEVEL"] = "debug"
     await bitsd.start()
     assert f"self-check: TEMPORARY_FILE_MISSING: cannot check {part}" in bitsd.log
-
-

@@ -174,3 +174,32 @@ async def test_a_stop_needs_no_new_thread(tmp_path: Path) -> None:
         shortage.unlink()
         await bitsd.start()
         assert (await bitsd.job(job))["state"] in {"QUEUED", "TRANSFERRING"}
+
+
+async def test_a_transfer_that_finds_no_thread_is_tried_again(tmp_path: Path) -> None:
+    shortage = tmp_path / "no-threads"
+    async with Origin() as origin, Bent(tmp_path, BENT_THREADS=str(shortage), **SETTINGS) as bitsd:
+        origin.file("/a", size=1000)
+        job = await bitsd.create(origin.url("/a"), resume=False, minimum_retry_delay=1)
+        await bitsd.kill()  # the next one has no thread for files yet
+        await bitsd.start()
+        shortage.touch()
+        await bitsd.act(job, "resume")
+        await bitsd.wait(job, "TRANSIENT_ERROR")
+        shortage.unlink()
+        await bitsd.wait(job, "TRANSFERRED")
+
+
+async def test_a_transfer_that_finds_no_descriptor_is_tried_again(tmp_path: Path) -> None:
+    async with Origin() as origin, Bent(tmp_path, **SETTINGS) as bitsd:
+        origin.file("/a", size=1000)
+        job = await bitsd.create(origin.url("/a"), resume=False, minimum_retry_delay=1)
+        resource.prlimit(bitsd.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+        guests, _ = await fill(bitsd)
+        assert (await guests[0].ask(f"/v1/jobs/{job['id']}/resume", {})).status == 200
+        await guests[0].document(f"/v1/jobs/{job['id']}/wait?until=TRANSIENT_ERROR&timeout=30")
+        for guest in guests:
+            guest.leave()
+        await until_served(bitsd)
+        await bitsd.wait(job, "TRANSFERRED")
+        assert "ERROR" not in await bitsd.moves(job)

@@ -141,7 +141,7 @@ def test_every_kind_of_refusal_has_its_exit_code(service: FakeService, status: i
 
 def test_a_service_that_is_not_there_is_exit_6_for_every_verb(tmp_path: Path) -> None:
     words = {"get": ["http://h/a"], "create": ["n"], "add": ["j", "http://h/a"], "set": ["j", "priority=LOW"]}
-    alone = {"list", "monitor", "events", "reset", "status"}
+    alone = {"list", "monitor", "events", "reset", "status", "doctor"}
     path = str(tmp_path / "none")
     for verb in VERBS.keys() - {"get"}:
         result = invoke(["--socket", path, verb, *words.get(verb, [] if verb in alone else ["j"])])

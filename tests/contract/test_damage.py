@@ -49,7 +49,9 @@ def fill(tx: Transaction) -> None:
         tx.append_event(Event("JOB_CREATED", job.id, owner.uid, 1.7e9, 3.0))
         totals = Totals()
         for index in range(number % 3):
-            file = a_file(index, temporary_name=f"/data/.BIT{number:04x}{index:04x}.tmp", inode=number + 1, offset=index)
+            file = a_file(
+                index, temporary_name=f"/data/.BIT{number:04x}{index:04x}.tmp", inode=number + 1, offset=index
+            )
             tx.put_file(job.id, file)
             totals = totals.changed(None, file)
         tx.put_job(replace(job, totals=totals, state=State.QUEUED), 8.0)

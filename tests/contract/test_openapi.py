@@ -78,6 +78,8 @@ async def replies(on: Stage) -> AsyncIterator[tuple[str, str, Document]]:
     await call("POST", f"{job_path}/cancel", waiting)
     if (await on.bitsd.call("POST", f"/v1/jobs/{failed['id']}/take-ownership"))[0] == 200:  # root
         await call("POST", f"{job_path}/take-ownership", failed)
+    Path((await on.bitsd.job(failed, include="files"))["files"][0]["temporary_name"]).unlink(missing_ok=True)
+    await call("POST", "/v1/doctor", None, {"fix": False})
     await call("GET", "/v1/events")
     await call("GET", "/v1/events", None, None, f"?job={failed['id']}")
     for entry in seen:

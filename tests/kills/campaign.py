@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tests.kills.chronicle import judge_log, judge_reader
 from tests.kills.crowd import Crowd
 from tests.kills.fetches import Again, CountingOrigin, sent_again
+from tests.kills.inspection import Inspector
 from tests.kills.moments import KINDS, SIDES, Kind, Point
-from tests.kills.notes import Findings, judge_rest
-from tests.kills.service import GoneError, Nursery, Service, Session
+from tests.kills.notes import Findings
+from tests.kills.service import GoneError, Nursery, Service
 
 SYNC_SIZE = 256 << 10
 """Bytes of a sync batch here; 64 MiB in reality."""
@@ -104,7 +104,8 @@ class _Campaign:
         self._figures = Figures()
         self._service = service
         self._origin = origin
-        self._crowd = Crowd(service, origin, self._chances.randrange(2**32), self._figures.findings)
+        self._crowd = Crowd(service, origin, seed, self._figures.findings)
+        self._inspector = Inspector(service, self._crowd, seed, self._figures.findings)
 
     async def run(self, kills: int) -> Figures:
         figures = self._figures
@@ -113,15 +114,19 @@ class _Campaign:
         self._service.crash_at = None
         async with self._service as service:
             async with service.session() as session:
-                await self._crowd.inspect(session)
-                await self._crowd.finish(session)
+                await self._inspector.inspect(session)
+                await self._inspector.finish(session)
             if figures.findings:
                 return figures
             await service.kill()
             await service.start()
             async with service.session() as session:
-                await self._judge(session)
+                documents, events = await self._inspector.judge_end(session)
             self._note_exit(await service.signal(signal.SIGTERM), may_be=0)
+        states = Counter(document["state"] for document in documents)
+        figures.jobs, figures.events = len(documents), len(events)
+        figures.completed, figures.cancelled = states["ACKNOWLEDGED"], states["CANCELLED"]
+        figures.again = sent_again(self._origin.fetches, self._crowd.served)
         return figures
 
     async def _life(self) -> None:
@@ -137,7 +142,7 @@ class _Campaign:
         with suppress(GoneError):
             await self._service.answers()
             async with self._service.session() as session:
-                await self._crowd.inspect(session)
+                await self._inspector.inspect(session)
             await self._crowd.live()
 
     async def _end(self, manner: Manner) -> None:
@@ -166,22 +171,6 @@ class _Campaign:
 
     def _note_exit(self, code: int, may_be: int) -> None:
         if code != may_be:
-            self._figures.findings.failed.append(f"the service ended by itself with {code}: {self._service.log[-2000:]}")
-
-    async def _judge(self, session: Session) -> None:
-        """When all jobs are over."""
-        figures, found = self._figures, self._figures.findings
-        documents = await self._crowd.inspect(session, everything=True)
-        events = (await session.ok("GET", "/v1/events?limit=10000"))["events"]
-        while len(page := (await session.ok("GET", f"/v1/events?after={events[-1]['seq']}"))["events"]):
-            events += page
-        states = {document["id"]: document["state"] for document in documents}
-        found.double += judge_log(events, states)
-        for name, told in self._crowd.told.items():
-            found.double += judge_reader(name, told, events)
-        found.add(judge_rest(documents, map(str, self._service.downloads.iterdir())))
-        figures.again = sent_again(self._origin.fetches, self._crowd.served)
-        figures.jobs = len(documents)
-        figures.completed = sum(state == "ACKNOWLEDGED" for state in states.values())
-        figures.cancelled = sum(state == "CANCELLED" for state in states.values())
-        figures.events = len(events)
+            self._figures.findings.failed.append(
+                f"the service ended by itself with {code}: {self._service.log[-2000:]}"
+            )

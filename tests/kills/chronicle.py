@@ -1,11 +1,12 @@
 """What the events of the queue must be, whoever reads them and however often the service was killed: pure functions.
 
-Owns what counts as double. Every reader sees each event once and in order; all see the same; and what they tell of a job
-is one way through the state machine.
+Owns what counts as double. Every reader sees each event once and in order; all see the same; and what they tell of a
+job is one way through the state machine.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from jobqueue.job import State
 from jobqueue.states import TRANSITIONS
@@ -33,7 +34,7 @@ def judge_reader(name: str, read: Sequence[Document], log: Sequence[Document]) -
 
 
 def _out_of_order(events: Sequence[Document]) -> list[Document]:
-    return [event for before, event in zip(events, events[1:], strict=False) if event["seq"] <= before["seq"]]
+    return [event for before, event in pairwise(events) if event["seq"] <= before["seq"]]
 
 
 @dataclass(slots=True)
@@ -83,4 +84,5 @@ def _follows(life: _Life, event: Document) -> bool:
             return life.state == "ERROR"
         case "JOB_MODIFIED":
             return life.state not in FINAL
-    return True
+        case _:
+            return True

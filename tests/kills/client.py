@@ -3,6 +3,7 @@
 Owns the order "doubt, call, certainty". A refusal that has no reason is a finding; GoneError leaves the doubt.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from tests.kills.notes import Findings, Note
@@ -64,6 +65,14 @@ class Client:
         """The state it is in then."""
         until = f"/v1/jobs/{note.id}/wait?until={','.join(states)}&timeout={seconds}"
         return str((await self._session.ok("GET", until))["state"])
+
+    async def await_bytes(self, note: Note) -> None:
+        """Until some have landed: they have no event, so this asks again and again."""
+        while True:
+            document = await self._session.ok("GET", f"/v1/jobs/{note.id}")
+            if document["progress"]["bytes_transferred"]:
+                return
+            await asyncio.sleep(0.01)
 
     async def end(self, note: Note, verb: str) -> None:
         """Bring it to its end; `verb`: which, when there is a choice."""

@@ -11,8 +11,8 @@ from itertools import count
 
 from tests.kills.client import Client
 from tests.kills.fetches import CountingOrigin, Served
-from tests.kills.notes import Findings, Note, judge, look, places
-from tests.kills.service import GoneError, Service, Session
+from tests.kills.notes import Findings, Note
+from tests.kills.service import GoneError, Service
 from tests.origin_content import Content
 from tests.process import Document
 
@@ -25,19 +25,15 @@ LARGEST = 2 << 20
 BREATH = 0.1
 """Seconds that a client waits for a job before it does something else."""
 PRIORITIES = ("FOREGROUND", "HIGH", "NORMAL", "LOW")
-SAMPLE = 2
-"""Jobs that are over and are looked at again after each kill; all of them are at the end."""
 
 
 class Crowd:
-    """`notes`: every job that may exist, by name; `told`: what each reader of events was told, by its way of reading."""
+    """`notes`: every job that may exist, by name; `told`: what each reader of events was told, by its way to read."""
 
     def __init__(self, service: Service, origin: CountingOrigin, seed: int, findings: Findings) -> None:
         self.notes: dict[str, Note] = {}
         self.served: dict[str, Served] = {}
         """By path at the origin."""
-        self.remote: dict[str, str] = {}
-        """The path at the origin of each temporary name."""
         self.told: dict[str, list[Document]] = {"poll": [], "stream": []}
         self._service = service
         self._origin = origin
@@ -52,41 +48,13 @@ class Crowd:
         async with asyncio.TaskGroup() as group:
             for _ in range(CLIENTS):
                 group.create_task(self._work())
+            group.create_task(self.read_events())
+
+    async def read_events(self) -> None:
+        """In both ways, until the service is gone."""
+        async with asyncio.TaskGroup() as group:
             group.create_task(self._poll())
             group.create_task(self._stream())
-
-    async def inspect(self, session: Session, *, everything: bool = False) -> list[Document]:
-        """Look whether all is as it was told, and take what is for true from now on. Returns the jobs looked at."""
-        self._take_news()
-        over = [note for note in self.notes.values() if note.is_over]
-        again = over if everything else [note for note in over if not note.is_looked_at]
-        again += [] if everything else self._chances.sample(over, min(SAMPLE, len(over)))
-        listed: dict[str, Document] = {}
-        for job in (await session.ok("GET", "/v1/jobs?include=files"))["jobs"]:
-            if job["display_name"] in listed:
-                self._findings.double.append(f"{job['display_name']} was made twice")
-            listed[job["display_name"]] = job
-        self._findings.double += [f"{name}: nobody asked for it" for name in listed.keys() - self.notes.keys()]
-        found: list[tuple[Note, Document | None]] = []
-        for note in list({note.name: note for note in (*again, *self._unfinished())}.values()):
-            document = listed.get(note.name)
-            if document is None and note.id:
-                status, document = await session.call("GET", f"/v1/jobs/{note.id}?include=files")
-                document = document if status == 200 else None
-            found.append((note, document))
-        documents = [document for _, document in found if document is not None]
-        disk = await asyncio.to_thread(look, places(documents))
-        for note, document in found:
-            self._findings.add(judge(note, document, disk))
-            self._learn(note, document)
-        return documents
-
-    async def finish(self, session: Session) -> None:
-        """Every job comes to its end."""
-        client = Client(session, self._findings)
-        for note in self._unfinished():
-            while not note.is_over and not self._findings:
-                await client.end(note, self._chances.choice(("complete", "complete", "cancel")))
 
     def job(self, *sizes: int, resume: bool = True, key: str | None = None, rate: int | None = RATE) -> Note:
         """A job to be asked for, with a file of each size."""
@@ -117,33 +85,16 @@ class Crowd:
         note.served[file["local_name"]] = self.served[path] = served
         return file
 
-    def _unfinished(self) -> list[Note]:
+    def unfinished(self) -> list[Note]:
+        """Jobs that have not come to their end."""
         return [note for note in self.notes.values() if not note.is_over]
-
-    def _take_news(self) -> None:
-        """What readers of events were told is acknowledged too."""
-        notes = {note.id: note for note in self.notes.values()}
-        for event in self.told["poll"] + self.told["stream"]:
-            if event["type"] == "FILE_TRANSFERRED" and event["job_id"] in notes:
-                notes[event["job_id"]].transferred.add(event["file_index"])
-
-    def _learn(self, note: Note, document: Document | None) -> None:
-        if document is None:
-            if note.key is None or note.is_acknowledged:
-                del self.notes[note.name]  # it has not come to be, or its loss is on record
-            return
-        note.is_acknowledged = note.is_acknowledged or note.key is None
-        note.learn(document)
-        note.is_looked_at = note.is_over
-        for file in document["files"]:
-            self.remote[file["temporary_name"]] = note.served[file["local_name"]].path
 
     async def _work(self) -> None:
         async with self._service.session() as session:
             client = Client(session, self._findings)
             with suppress(GoneError):
                 while not self._findings:
-                    idle = [note for note in self._unfinished() if not note.is_busy]
+                    idle = [note for note in self.unfinished() if not note.is_busy]
                     lost = [note for note in idle if not note.is_acknowledged]
                     note = lost[0] if lost else self._new() if len(idle) < LIVE else self._chances.choice(idle)
                     note.is_busy = True

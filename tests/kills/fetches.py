@@ -1,7 +1,7 @@
 """An origin that counts what it sends, and what of it was sent before: bytes that a kill made the service fetch twice.
 
-Owns the count. A position is where a byte belongs in the local file, whatever ranges the job asked for. A byte counts as
-sent when it is handed to the socket: what was on its way when the service died is counted too.
+Owns the count. A position is where a byte belongs in the local file, whatever ranges the job asked for. A byte counts
+as sent when it is handed to the socket: what was on its way when the service died is counted too.
 """
 
 import asyncio

@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import NoReturn
 
 import daemon.app
+import daemon.settings
 from daemon import command
 from daemon.config import Config
 from tests.kills.moments import Moments
 from transfer.request import Settings
 
-_settings_of = daemon.app.transfer_settings
+_settings_of = daemon.settings.transfer_settings
 
 
 def _with_smaller_batches(config: Config) -> Settings:
@@ -27,7 +28,7 @@ def main() -> NoReturn:
     if moments is not None:
         moments.watch()
     if "SYNC_SIZE" in os.environ:
-        daemon.app.transfer_settings = _with_smaller_batches
+        daemon.app.transfer_settings = _with_smaller_batches  # type: ignore[attr-defined]
     command.run()
     raise AssertionError("bitsd ends its process itself")
 

@@ -40,7 +40,7 @@ class Point:
 
 
 def _one_of(word: str, words: tuple[T, ...]) -> T:
-    return words[words.index(word)]  # type: ignore[arg-type] # a literal is a string
+    return words[words.index(word)]
 
 
 def count(log: Path) -> Counter[str]:
@@ -62,7 +62,7 @@ class Moments:
     def of(cls, environment: Mapping[str, str]) -> "Moments | None":
         """From CRASH_AT and MOMENTS_LOG; None without them."""
         crash_at, log = environment.get("CRASH_AT"), environment.get("MOMENTS_LOG")
-        return cls(crash_at and Point.parse(crash_at) or None, log) if crash_at or log else None
+        return cls(Point.parse(crash_at) if crash_at else None, log) if crash_at or log else None
 
     def watch(self) -> None:
         """Wrap the calls, for all of this process."""
@@ -81,9 +81,10 @@ class Moments:
                 return (moments._watched("commit", run) if "COMMIT" in script else run)(script)
 
         def watched_connect(*arguments: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401
-            return connect(*arguments, **{"factory": Connection} | options)
+            options = {"factory": Connection} | options
+            return connect(*arguments, **options)  # type: ignore[no-any-return]
 
-        sqlite3.connect = watched_connect
+        sqlite3.connect = watched_connect  # type: ignore[assignment]
 
     def _watched(self, kind: Kind, call: Callable[P, T]) -> Callable[P, T]:
         def watched(*arguments: P.args, **options: P.kwargs) -> T:

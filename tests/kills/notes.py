@@ -1,12 +1,11 @@
-"""What a client was told about its job, and whether that holds: for one job a pure function over notes, the job's document
-and what is on the disk.
+"""What a client was told about its job, and whether that holds: a pure function over its notes, the job's document and
+what is on the disk.
 
 Owns what counts as lost, wrong and left. A call whose answer never came is a doubt: it may have happened or not, but
 nothing in between.
 """
 
 import hashlib
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
@@ -40,9 +39,9 @@ class Findings:
     def sentences(self) -> list[str]:
         return [f"{kind.name}: {sentence}" for kind in fields(self) for sentence in getattr(self, kind.name)]
 
-    def add(self, other: "Findings") -> None:
+    def add(self, other: "Findings", where: str = "") -> None:
         for kind in fields(self):
-            getattr(self, kind.name).extend(getattr(other, kind.name))
+            getattr(self, kind.name).extend(where + sentence for sentence in getattr(other, kind.name))
 
 
 @dataclass(slots=True)
@@ -143,7 +142,7 @@ def judge(note: Note, document: Document | None, disk: Disk) -> Findings:
     for file in document["files"]:
         served = note.served.get(file["local_name"])
         if served is not None:
-            _judge_file(note, document["state"], file, served.digest, disk, found)
+            found.add(_judge_file(note, document["state"], file, served.digest, disk))
     return found
 
 
@@ -165,9 +164,9 @@ def _differences(note: Note, document: Document) -> Iterable[str]:
         yield f"files {sorted(back)} had arrived, and have not"
 
 
-def _judge_file(note: Note, state: str, file: Document, digest: str, disk: Disk, found: Findings) -> None:
+def _judge_file(note: Note, state: str, file: Document, digest: str, disk: Disk) -> Findings:
     local, temporary, is_completed = file["local_name"], file["temporary_name"], file["progress"]["completed"]
-    where = f"{note.name} is {state}"
+    where, found = f"{note.name} is {state}", Findings()
     if state in FINAL and temporary in disk:
         found.left.append(f"{where}, {temporary} is there")
     if state == "CANCELLED":
@@ -185,6 +184,7 @@ def _judge_file(note: Note, state: str, file: Document, digest: str, disk: Disk,
             f"{where}, file {file['index']} transferred: {file['transferred']}, completed: {is_completed}, "
             f"should be {digest[:8]}, {local}: {disk.get(local)}, {temporary}: {disk.get(temporary)}"
         )
+    return found
 
 
 def judge_rest(documents: Sequence[Document], names: Iterable[str]) -> Findings:

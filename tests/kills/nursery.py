@@ -1,8 +1,8 @@
 """Starts services without the half second that Python needs to load them: it has everything loaded, and forks.
 
-One at a time: a line of JSON comes in (`{"arguments": [...], "environment": {...}, "log": PATH}`), the service's pid goes
-out, then its exit code, negative for a signal. The pid stays taken until the next one is asked for, so that nobody else
-can be hit by a signal that was meant for it. When the input ends, so does the nursery.
+One at a time: a line of JSON comes in (`{"arguments": [...], "environment": {...}, "log": PATH}`), the service's pid
+goes out, then its exit code, negative for a signal. The pid stays taken until the next one is asked for, so that nobody
+else can be hit by a signal that was meant for it. When the input ends, so does the nursery.
 """
 
 import json

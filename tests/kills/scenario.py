@@ -1,29 +1,32 @@
 """A small day of the service, the same each time, and a kill at every moment of it in turn.
 
-Two files arrive and wait; a job of three is completed; a third job is cancelled while it runs. Then the next day all that
-is there comes to its end, and what was told is looked at. Owns the choice of points and the count of what was found.
+Two files arrive and wait; a job of three is completed; a third job is cancelled while it runs. The next day all that is
+there comes to its end, and what was told is looked at. Owns the choice of points and the count of what was found.
 """
 
 import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.kills.campaign import SETTINGS, judge_all
+from tests.kills.campaign import SETTINGS
 from tests.kills.client import Client
 from tests.kills.crowd import Crowd
 from tests.kills.fetches import CountingOrigin
+from tests.kills.inspection import Inspector
 from tests.kills.moments import KINDS, SIDES, Kind, Point
 from tests.kills.notes import Findings
 from tests.kills.service import GoneError, Nursery, Service
 
 SIZES = (150_000, 0, 90_000)
-SLOW, LARGE = 1 << 20, 1 << 20
+SLOW, LARGE = 2 << 20, 512 << 10
 """The job that is cancelled: bytes a second of its one file, and its bytes."""
+LANES = 2
+"""Days at a time."""
 
 
 @dataclass(slots=True)
@@ -56,63 +59,77 @@ def some_points(points: Sequence[Point], most: int, chances: random.Random) -> l
     return [point for _, point in sorted(rows, key=lambda row: row[0])[:most]]
 
 
-async def run(home: Path, *, seed: int, most: int | None = None, lanes: int = 2) -> Days:
-    """A day for every point, or for `most` of them; `lanes` services side by side. Ends early when something is found."""
+async def run(home: Path, *, seed: int, most: int | None = None) -> Days:
+    """A day for every point, or for `most` of them, two at a time. Ends early when something is found."""
     days = Days()
-    async with CountingOrigin() as origin:
-        async with Nursery() as nursery:
-            counts = await _day(Service(_place(home, 0), nursery, **SETTINGS), origin, days)
-        points = every_point(counts)
-        points = points if most is None else some_points(points, most, random.Random(seed))
-        left = iter(list(enumerate(points, 1)))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(lanes):
-                group.create_task(_lane(home, left, origin, days))
+    async with Nursery() as nursery:
+        points = every_point(await _spend(Service(_place(home, "whole"), nursery, **SETTINGS), days))
+    left = iter(points if most is None else some_points(points, most, random.Random(seed)))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(LANES):
+            group.create_task(_spend_each(home, left, days))
     return days
 
 
-async def _lane(home: Path, left: "Iterator[tuple[int, Point]]", origin: CountingOrigin, days: Days) -> None:
+async def _spend_each(home: Path, left: Iterator[Point], days: Days) -> None:
     async with Nursery() as nursery:
-        for number, point in left:
+        for point in left:
             if days.findings:
                 return
-            service = Service(_place(home, number), nursery, **SETTINGS)
+            service = Service(_place(home, str(point)), nursery, **SETTINGS)
             service.crash_at = point
-            await _day(service, origin, days)
+            await _spend(service, days)
 
 
-def _place(home: Path, number: int) -> Path:
-    place = home / str(number)
+def _place(home: Path, name: str) -> Path:
+    place = home / name
     place.mkdir()
     return place
 
 
-async def _day(service: Service, origin: CountingOrigin, days: Days) -> Counter[str]:
+async def _spend(service: Service, days: Days) -> Counter[str]:
     """The day and the next; returns how many moments the first had."""
-    found = Findings()
-    crowd = Crowd(service, origin, seed=0, findings=found, prefix=f"{service.home.name}-")
-    point = service.crash_at
-    await service.begin()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(crowd.read_events())
-        with suppress(GoneError):
-            await service.answers()
-            async with service.session() as session:
-                await _play(Client(session, found), crowd)
+    found, point = Findings(), service.crash_at
+    async with CountingOrigin() as origin:
+        crowd = Crowd(service, origin, 0, found)
+        inspector = Inspector(service, crowd, 0, found)
+        await service.begin()
+        await _play(service, crowd, found)
         if service.is_running:
             days.missed += point is not None
-            await service.kill()
-        elif point is not None:
-            days.reached[f"{point.side} {point.kind}"] += 1
-    counts = service.moments
-    service.crash_at = None
-    async with service:
-        async with service.session() as session:
-            await crowd.inspect(session)
-            await crowd.finish(session)
-            if not found:
-                await judge_all(session, crowd, found)
-        if await service.signal(signal.SIGTERM) != 0:
-            found.failed.append(f"the service ended badly: {service.log[-2000:]}")
-    days.findings.add(Findings(*([f"{point}: {one}" for one in kind] for kind in _kinds(found))))
+        else:
+            days.reached[f"{point.side} {point.kind}" if point else "itself"] += 1
+        await service.kill()
+        counts, service.crash_at = service.moments, None
+        async with service:
+            async with service.session() as session:
+                await inspector.inspect(session)
+                await inspector.finish(session)
+                if not found:
+                    await inspector.judge_end(session)
+            if await service.signal(signal.SIGTERM) != 0:
+                found.failed.append(f"the service ended badly: {service.log[-2000:]}")
+    days.findings.add(found, f"{point}: ")
     return counts
+
+
+async def _play(service: Service, crowd: Crowd, found: Findings) -> None:
+    """Until all is done, or the service gone."""
+    async with service.session() as session, asyncio.TaskGroup() as group:
+        with suppress(GoneError):
+            await service.answers()
+            reading = group.create_task(crowd.read_events())
+            await _do(Client(session, found), crowd)
+            reading.cancel()
+
+
+async def _do(client: Client, crowd: Crowd) -> None:
+    waiting, completed = crowd.job(*SIZES[:2], rate=None), crowd.job(*SIZES, rate=None)
+    cancelled = crowd.job(LARGE, rate=SLOW)
+    for note in (waiting, completed, cancelled):
+        await client.create(note)
+    await client.wait(completed, "TRANSFERRED")
+    await client.ask(completed, "complete")
+    await client.await_bytes(cancelled)
+    await client.ask(cancelled, "cancel")
+    await client.wait(waiting, "TRANSFERRED")

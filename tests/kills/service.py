@@ -6,7 +6,6 @@ Owns the process. Refuses to know what it does; who talks to it is a session tha
 import asyncio
 import json
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator

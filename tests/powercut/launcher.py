@@ -4,12 +4,13 @@ import os
 from dataclasses import replace
 
 import daemon.app
+import daemon.settings
 from daemon import command
 from daemon.config import Config
 from tests.powercut.machine import SYNC_SIZE
 from transfer.request import Settings
 
-_settings_of = daemon.app.transfer_settings
+_settings_of = daemon.settings.transfer_settings
 
 
 def _settings(config: Config) -> Settings:
@@ -18,7 +19,7 @@ def _settings(config: Config) -> Settings:
 
 def main() -> None:
     daemon.app._boot_id = lambda: os.environ["POWERCUT_BOOT"]
-    daemon.app.transfer_settings = _settings
+    daemon.app.transfer_settings = _settings  # type: ignore[attr-defined]
     command.run()
 
 

@@ -141,7 +141,7 @@ class Lives:
     async def open(self) -> None:
         self._store = await self._kind.open()
         self.stage: Stage = await wired(
-            self._store, slots=Slots(0, 0, 300.0), policy=PATIENT, limits=LIMITS, files=self.disk
+            self._store, slots=Slots(0, 100, 300.0), policy=PATIENT, limits=LIMITS, files=self.disk
         )
         self._serving = asyncio.ensure_future(self.stage.scheduler.serve())
         await settle()

@@ -191,6 +191,11 @@ def test_retry_after_is_seconds_or_a_date_and_nonsense_is_nothing(text: str, sec
     assert parse_retry_after(Head(URL, 503, (("Retry-After", text),), received=1000.0)) == seconds
 
 
+def test_a_retry_after_date_is_measured_by_the_servers_own_clock() -> None:
+    fields = (("Date", "Sat, 01 Jan 2000 00:00:00 GMT"), ("Retry-After", "Sat, 01 Jan 2000 00:02:00 GMT"))
+    assert parse_retry_after(Head(URL, 503, fields, received=2e9)) == 120
+
+
 def test_a_status_error_carries_status_and_wait_but_no_secret_of_the_address() -> None:
     with pytest.raises(HttpStatusError) as caught:
         judge(Ask("http://me:secret@origin/file?token=secret"), head(503, {"Retry-After": "7"}))
