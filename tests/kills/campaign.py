@@ -38,7 +38,7 @@ SETTINGS = {
 LONGEST_LIFE = 1.0
 """Seconds after which the service is killed if it did not get to the point where it would kill itself."""
 NUMBERS: dict[Kind, int] = {
-    "commit": 60, "pwrite": 60, "fdatasync": 12, "fsync": 16, "rename": 4, "unlink": 4, "truncate": 3
+    "commit": 60, "pwrite": 60, "sync": 24, "rename": 4, "unlink": 4, "truncate": 3
 }  # fmt: skip
 """Up to which moment of a kind there is a crash."""
 

@@ -16,9 +16,18 @@ from typing import Any, Literal, ParamSpec, TypeVar, get_args
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Kind = Literal["fsync", "fdatasync", "rename", "unlink", "truncate", "pwrite", "commit"]
+Kind = Literal["sync", "rename", "unlink", "truncate", "pwrite", "commit"]
 Side = Literal["before", "after"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+CALLS: dict[str, Kind] = {
+    "fsync": "sync",
+    "fdatasync": "sync",
+    "rename": "rename",
+    "unlink": "unlink",
+    "truncate": "truncate",
+    "pwrite": "pwrite",
+}
+"""Which functions of `os` are moments of which kind; a commit is SQLite's."""
 SIDES: tuple[Side, ...] = get_args(Side)
 
 
@@ -66,9 +75,8 @@ class Moments:
 
     def watch(self) -> None:
         """Wrap the calls, for all of this process."""
-        for kind in KINDS:
-            if kind != "commit":
-                setattr(os, kind, self._watched(kind, getattr(os, kind)))
+        for name, kind in CALLS.items():
+            setattr(os, name, self._watched(kind, getattr(os, name)))
         connect, moments = sqlite3.connect, self
 
         class Connection(sqlite3.Connection):

@@ -94,11 +94,12 @@ async def _spend(service: Service, days: Days) -> Counter[str]:
         crowd = Crowd(service, origin, 0, found)
         inspector = Inspector(service, crowd, 0, found)
         await service.begin()
-        await _play(service, crowd, found)
-        if service.is_running:
+        if await _play(service, crowd, found):
             days.missed += point is not None
+        elif point is not None and await service.end() == -signal.SIGKILL:
+            days.reached[f"{point.side} {point.kind}"] += 1
         else:
-            days.reached[f"{point.side} {point.kind}" if point else "itself"] += 1
+            found.failed.append(f"the service ended by itself: {service.log[-2000:]}")
         await service.kill()
         counts, service.crash_at = service.moments, None
         async with service:
@@ -113,14 +114,17 @@ async def _spend(service: Service, days: Days) -> Counter[str]:
     return counts
 
 
-async def _play(service: Service, crowd: Crowd, found: Findings) -> None:
-    """Until all is done, or the service gone."""
+async def _play(service: Service, crowd: Crowd, found: Findings) -> bool:
+    """Until all is done, or the service is gone: whether it came to its end."""
+    is_done = False
     async with service.session() as session, asyncio.TaskGroup() as group:
         with suppress(GoneError):
             await service.answers()
             reading = group.create_task(crowd.read_events())
             await _do(Client(session, found), crowd)
             reading.cancel()
+            is_done = True
+    return is_done
 
 
 async def _do(client: Client, crowd: Crowd) -> None:
