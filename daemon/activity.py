@@ -35,7 +35,7 @@ class Activity:
         self._news = asyncio.Event()
         # what is neither of the two keeps the books: service time is saved again and again while deadlines are pending
         queue.subscribe(lambda change: self.stir() if change.has_events or change.is_scheduling else None)
-        queue.watch_trouble(self.stir)
+        queue.store.watch(self.stir)
 
     def stir(self) -> None:
         """Something happened: somebody came or went, or the queue changed."""
@@ -76,7 +76,7 @@ class Activity:
             transferring, waiting = await self._queue.read(_numbers)
         except (StoreFullError, StoreFailedError) as error:
             return str(error)
-        trouble = self._queue.trouble
+        trouble = self._queue.store.trouble
         line = f"{transferring} transferring, {waiting} waiting"
         if trouble is not None:
             line += f"; queue storage {'full' if isinstance(trouble, StoreFullError) else 'failed'}"
@@ -99,7 +99,7 @@ class Activity:
 
     async def _next_wake(self) -> float:
         """When a job must be looked at (service time): 0 = at once, also while the store is in trouble; inf = never."""
-        if self._queue.trouble is not None:
+        if self._queue.store.trouble is not None:
             return 0.0
         try:
             return await self._queue.read(_next_wake)

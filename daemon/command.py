@@ -51,10 +51,18 @@ def _serve(config: Config, arguments: argparse.Namespace, read: Callable[[], Con
         # never closed: that would take one more thread, and the process ends at once
         asyncio.Runner().run(serve(config, options))
     except* (ConfigError, sockets.ClaimError, JobQueueError) as errors:
-        for error in errors.exceptions:
+        for error in _leaves(errors):
             print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
         code = 1 if errors.subgroup(ConfigError) is None else 2
     return code
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
+    """The errors themselves, out of whatever groups they came in."""
+    found: list[Exception] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

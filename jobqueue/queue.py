@@ -4,7 +4,6 @@ Owns the calls an owner can make (§2.2) except Complete and Cancel, which reach
 Takes a guard with each call, so that the permission is judged on the very row that is changed.
 """
 
-import logging
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +14,17 @@ from typing import TypeVar
 
 from jobqueue import edit, retry
 from jobqueue.change import Change, Clock, Guard
-from jobqueue.errors import (
-    EmptyJobError,
-    IdempotencyConflictError,
-    PendingError,
-    RefusedError,
-    StoreFailedError,
-    StoreFullError,
-)
+from jobqueue.errors import EmptyJobError, IdempotencyConflictError, PendingError, RefusedError
 from jobqueue.job import File, Job, JobError, Owner, Properties
 from jobqueue.live import LiveProgress
 from jobqueue.secrets import Credential, JobSecrets
 from jobqueue.states import Trigger
 from jobqueue.store import Store
 from jobqueue.transaction import IdempotentRequest, Transaction
-
-log = logging.getLogger(__name__)
+from jobqueue.watch import WatchedStore
 
 T = TypeVar("T")
 ROOT = 0
-ROOM = 1 << 16
-"""Bytes that a store has room for when it is not full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +51,12 @@ class JobQueue:
         """How many changes there have been: what was read before the last of them may be out of date."""
         self.next_wake = inf
         """When the scheduler will look by itself; an earlier timer wakes it."""
-        self.trouble: StoreFullError | StoreFailedError | None = None
-        """Why the store could not take a change; over when `try_store` finds that it can."""
-        self._store = store
+        self.store = WatchedStore(store)
         self._on_change: list[Callable[[Change], None]] = []
-        self._on_trouble: list[Callable[[], None]] = []
 
     def subscribe(self, told: Callable[[Change], None]) -> None:
         """Call `told` after every commit."""
         self._on_change.append(told)
-
-    def watch_trouble(self, told: Callable[[], None]) -> None:
-        """Call `told` whenever `trouble` begins, changes or is over."""
-        self._on_trouble.append(told)
 
     async def change(self, work: Callable[[Change], T]) -> T:
         """Run `work` in a transaction of its own; committed when this returns, nothing changed when it raises.
@@ -92,10 +74,7 @@ class JobQueue:
             return result
 
         try:
-            return await self._store.write(in_transaction)
-        except (StoreFullError, StoreFailedError) as error:
-            self._has_trouble(error)
-            raise
+            return await self.store.write(in_transaction)
         finally:
             self.commits += 1
             for told in self._on_change if changes else ():
@@ -103,20 +82,7 @@ class JobQueue:
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on the committed state. Raises StoreFailedError."""
-        try:
-            return await self._store.read(work)
-        except StoreFailedError as error:
-            self._has_trouble(error)
-            raise
-
-    async def try_store(self) -> None:
-        """See whether the trouble is over: whether there is room for more than the smallest change.
-
-        Raises StoreFullError, StoreFailedError.
-        """
-        for room in ("x" * ROOM, ""):
-            await self.change(lambda change, room=room: change.tx.set_meta("room", room))  # type: ignore[misc]
-        self._has_trouble(None)
+        return await self.store.read(work)
 
     async def job(self, job_id: str) -> Job:
         """Raises NotFoundError."""
@@ -277,17 +243,6 @@ class JobQueue:
             return new
 
         return await self.change(work)
-
-    def _has_trouble(self, error: StoreFullError | StoreFailedError | None) -> None:
-        if type(error) is type(self.trouble):
-            return
-        self.trouble = error
-        if error is None:
-            log.info("the queue's store takes changes again")
-        else:
-            log.error("%s; until it can, every change is refused and transfers go on without being recorded", error)
-        for told in self._on_trouble:
-            told()
 
     async def _edit(self, job_id: str, guard: Guard, edited: Callable[[Change, Job], Job]) -> Job:
         def work(change: Change) -> Job:

@@ -46,11 +46,11 @@ DAMAGED, OLDER = "damaged", "older"
 
 @dataclass(slots=True)
 class Opened:
-    """An open database of the newest schema, and its mark; `commits` as in mark.py."""
+    """An open database of the newest schema, its mark, and what that says now."""
 
     connection: sqlite3.Connection
     mark: Mark
-    commits: int
+    reading: Reading
 
 
 def open_database(path: str, records: Records) -> Opened:
@@ -65,14 +65,13 @@ def open_database(path: str, records: Records) -> Opened:
         connection = database.connect(path, records)
     try:
         database.migrate(connection, path)
-        commits = _meta(connection, "commits")
-        if reading.commits > commits:
+        if reading.commits > _meta(connection, "commits"):
             _note(connection, reading, OLDER)
-            commits = reading.commits
+        now = Reading(_meta(connection, "commits"), _last_seq(connection))
     except Exception:
         connection.close()
         raise
-    return Opened(connection, mark, commits)
+    return Opened(connection, mark, now)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -195,22 +194,27 @@ def _note(
     has_gap: bool = False,
 ) -> None:
     """Put on record what was lost. Numbers of events that clients may have seen are not given out again."""
-    (known,) = connection.execute(
-        "SELECT max(seq) FROM (SELECT max(seq) AS seq FROM events"
-        " UNION ALL SELECT seq FROM sqlite_sequence WHERE name = 'events' UNION ALL SELECT 0)"
-    ).fetchone()
-    last = max(int(known), reading.seq)
+    known = _last_seq(connection)
+    last = max(known, reading.seq)
     loss = json.dumps({"reason": reason, "kept": kept, "jobs": list(jobs)})
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
     connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (last,))
     rows = {"loss": loss, "commits": str(max(_meta(connection, "commits"), reading.commits))}
-    if has_gap or last > int(known):
+    if has_gap or last > known:
         connection.execute("DELETE FROM events")
         rows["events_floor"] = str(last)
     for key, value in rows.items():
         connection.execute(insert("meta", "INSERT OR REPLACE"), with_sum(key, value))
     connection.execute("COMMIT")
+
+
+def _last_seq(connection: sqlite3.Connection) -> int:
+    (seq,) = connection.execute(
+        "SELECT max(seq) FROM (SELECT max(seq) AS seq FROM events"
+        " UNION ALL SELECT seq FROM sqlite_sequence WHERE name = 'events' UNION ALL SELECT 0)"
+    ).fetchone()
+    return int(seq)
 
 
 def _meta(connection: sqlite3.Connection, key: str) -> int:

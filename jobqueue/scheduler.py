@@ -52,7 +52,7 @@ class Scheduler:
         self._save_at = inf
         self.finisher = Finisher(queue, files, self._attempts.release, self._wake.set)
         queue.subscribe(lambda change: self._wake.set() if change.is_scheduling else None)
-        queue.watch_trouble(self._wake.set)
+        queue.store.watch(self._wake.set)
 
     def rearm(self) -> None:
         """The policy or the slots were replaced: judge every job anew."""
@@ -66,7 +66,7 @@ class Scheduler:
 
     def waiting(self, job: Job) -> str:
         """Why a QUEUED job does not run: `store`, `starting`, `slots` or `time_slice`."""
-        if self._queue.trouble is not None:
+        if self._queue.store.trouble is not None:
             return "store"
         if not order.is_blocked(job.properties.priority.level, self._attempts.runners(), self.slots):
             return "starting"
@@ -143,13 +143,15 @@ class Scheduler:
         return None if look_at == inf else max(0.0, look_at - self._queue.clock.now())
 
     async def _catch_up(self, group: asyncio.TaskGroup) -> None:
-        """What has to be done before the queue is looked at."""
+        """What has to be done before the queue is looked at. Raises StoreDamagedError."""
+        if isinstance(self._queue.store.trouble, StoreDamagedError):
+            raise self._queue.store.trouble
         if not self._is_recovered:
             for job in await self._recover():
                 group.create_task(self.finisher.finish_begun(job))
             self._is_recovered = True
-        if self._queue.trouble is not None:
-            await self._queue.try_store()  # raises as long as it lasts
+        if self._queue.store.trouble is not None:
+            await self._queue.store.prove()  # raises as long as it lasts
         for job in self.finisher.take_due(self._queue.clock.now()):
             group.create_task(self.finisher.finish_begun(job))
         if self.finisher.leftovers.next_try <= self._queue.clock.now():

@@ -55,7 +55,8 @@ class SqliteStore:
         self._path = path
         self._connection = opened.connection
         self._mark = opened.mark
-        self._commits = opened.commits
+        self._reading = opened.reading
+        self._is_damaged = False
         self._records = records
         self._waiting: list[tuple[_Task, asyncio.Future[Any]]] = []
         self._is_busy = False
@@ -119,6 +120,7 @@ class SqliteStore:
             return self._commit(group)
         except sqlite3.Error as error:
             self._roll_back()
+            self._is_damaged = self._is_damaged or isinstance(_translated(error), StoreDamagedError)
             if len(group) > 1:
                 return [self._run([task])[0] for task in group]
             if isinstance(_translated(error), StoreFullError):
@@ -137,10 +139,10 @@ class SqliteStore:
             self._connection.execute("BEGIN IMMEDIATE")
         results = [self._run_one(transaction, task) for task in group]
         if has_writes:
-            reading = Reading(self._commits + 1, transaction.last_seq())
+            reading = Reading(self._reading.commits + 1, transaction.last_seq())
             transaction.set_meta("commits", str(reading.commits))
             self._connection.execute("COMMIT")
-            self._commits = reading.commits
+            self._reading = reading
             self._mark.write(reading)
         return results
 
@@ -150,10 +152,9 @@ class SqliteStore:
                 self._connection.execute("ROLLBACK")
 
     def _close(self) -> None:
-        """On the store's thread; what is untouched until the next start need not be read through then."""
-        last = Reading(self._commits, SqlTransaction(self._connection, self._records).last_seq())
+        """On the store's thread; what is sound, and untouched until the next start, need not be read through then."""
         self._connection.close()
-        self._mark.write(replace(last, look=look_of(self._path)))
+        self._mark.write(replace(self._reading, look="" if self._is_damaged else look_of(self._path)))
         self._mark.close()
 
     def _run_one(self, transaction: Transaction, task: _Task) -> tuple[Any, Exception | None]:

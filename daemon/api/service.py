@@ -24,7 +24,7 @@ async def about(call: Call) -> Reply:
             "features": list(FEATURES),
             "limits": backend.config.limits.model_dump(),
             "state_lost": await backend.queue.read(lambda tx: is_state_lost(tx, now, backend.queue.policy)),
-            "store": _store(backend.queue.trouble),
+            "store": _store(backend.queue.store.trouble),
         }
     )
 

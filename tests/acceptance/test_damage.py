@@ -240,3 +240,24 @@ async def test_a_database_that_belongs_to_somebody_else_stops_the_start_with_a_s
         assert "Traceback" not in bitsd.log
         os.chown(database(bitsd), 0, 0)
         await bitsd.start()
+
+
+async def test_damage_that_is_met_while_running_ends_the_service_and_the_next_start_mends_it(tmp_path: Path) -> None:
+    async with Origin() as origin:
+        bitsd = Bitsd(tmp_path)
+        async with bitsd:
+            await populated(bitsd, origin)
+            await bitsd.signal(15)  # all of it is in the database then, nothing in its log
+            await bitsd.start()
+            size = database(bitsd).stat().st_size
+            with database(bitsd).open("r+b") as file:
+                file.seek(4096)
+                file.write(os.urandom(size - 4096))
+            status, document = await bitsd.call("GET", "/v1/jobs")
+            assert (status, document["code"]) == (503, "STORE_FAILED")
+            assert bitsd.process is not None
+            assert await bitsd.process.wait() == 1
+            assert "bitsd: cannot use the queue's database: database disk image is malformed" in bitsd.log
+            assert "Traceback" not in bitsd.log
+            await bitsd.start()
+            assert (await bitsd.ok("GET", "/v1"))["state_lost"]

@@ -28,6 +28,8 @@ SYNC_BATCH = 2 * SYNC_SIZE + CHUNK_SIZE
 """Bytes of a file that are received and not on record at any time: what arrives during a sync, too."""
 ON_THE_WAY = 512 << 10
 """Bytes in the sockets of a transfer, on both sides."""
+MOST_AGAIN = SYNC_BATCH + ON_THE_WAY
+"""Bytes of a transfer that a kill may cost."""
 SETTINGS = {
     "BITSD_TRANSFER__CHUNK_SIZE": str(CHUNK_SIZE),
     "BITSD_TRANSFER__STALL_TIMEOUT": "30",
@@ -73,7 +75,7 @@ class Figures:
         """For people, with every finding."""
         found, kills = self.findings, self.again_by_kills
         where = ", ".join(f"{count} {place}" for place, count in sorted(self.kills.items(), key=lambda pair: -pair[1]))
-        average = sum(kills) // max(1, self.hits)
+        per_kill, per_transfer = sum(kills) // max(1, self.hits), sum(kills) // max(1, self.hit_transfers)
         rows: list[tuple[str, object]] = [
             ("kills", f"{self.kills.total()} ({where})"),
             ("stops by SIGTERM", self.stops),
@@ -84,8 +86,11 @@ class Figures:
             ("temporary files left", len(found.left)),
             ("calls that failed", len(found.failed)),
             ("kills that hit transfers", f"{self.hits}, {self.hit_transfers} transfers"),
-            ("bytes fetched twice", f"{sum(kills)}, {average} per kill, at most {max(kills, default=0)} of a file"),
-            ("  at most allowed", f"{SYNC_BATCH} of a file (a sync batch) + {ON_THE_WAY} on its way"),
+            (
+                "bytes fetched twice",
+                f"{sum(kills)}: {per_kill} per kill, {per_transfer} per transfer, at most {max(kills, default=0)}"
+                f" of one (allowed: a sync batch of {SYNC_BATCH}, and {ON_THE_WAY} on their way)",
+            ),
         ]
         lines = [f"{name:<26}{value}" for name, value in rows]
         return "\n".join([*lines, *found.sentences()[:MOST_TOLD]])

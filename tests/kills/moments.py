@@ -101,9 +101,10 @@ class Moments:
             if self._log:
                 os.write(self._log, f"{kind}\n".encode())
             self._die_at(kind, "before", number)
-            result = call(*arguments, **options)
-            self._die_at(kind, "after", number)
-            return result
+            try:
+                return call(*arguments, **options)
+            finally:
+                self._die_at(kind, "after", number)
 
         return watched
 

@@ -130,9 +130,10 @@ class Lives:
         return self._runner.run(work)
 
     def end(self) -> None:
-        """The last one."""
-        self.run(self.stop())
-        self._runner.close()
+        """The last one, in whatever state a failed test left it."""
+        self._runner.close()  # cancels what is left
+        with asyncio.Runner() as runner:
+            runner.run(self._store.close())
 
     @property
     def now(self) -> float:

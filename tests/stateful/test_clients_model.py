@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from jobqueue.errors import HRESULTS, StoreFullError
-from jobqueue.job import Event, Finished, Outcome, Owner, Priority
+from jobqueue.job import Event, Finished, Outcome, Priority
 from tests.builders import ANNA, BEN, DAY, ROOT, fatal, transient
 from tests.queue_stage import PowerLostError, pass_time, settle
 from tests.stateful.clients import Follower, Mirror, shown
@@ -197,30 +197,27 @@ class ClientsMachine(RuleBasedStateMachine):
     @rule(plans=st.lists(PLANS, min_size=1, max_size=3), spared=st.integers(0, 4), ends=st.booleans())
     def the_store_is_full_for_a_while(self, plans: list[Plan], spared: int, ends: bool) -> None:
         """What finds no room is refused and changes nothing; what was begun goes on later, and an attempt's end too."""
-        running = [name for name in self.world.jobs if self.lives.ids[name] in self.lives.stage.transfers.running]
 
         async def work() -> list[Call]:
-            store = self.lives.stage.store
+            store, attempts = self.lives.stage.store, self.lives.stage.transfers.running
             store.refuses, store.spared = StoreFullError("full"), spared
             sent = self.lives.send(self.planned(plans))
             await settle()
-            assert all(one.task.done() for one in sent)
-            if ends and running and (end := self.lives.stage.transfers.running.get(self.lives.ids[running[-1]])):
-                self.world.jobs[running[-1]] = self.ended(running[-1])
-                end.set_result(fatal())
+            failed = [name for name in self.world.jobs if self.lives.ids[name] in attempts][-1:] if ends else []
+            for name in failed:
+                attempts[self.lives.ids[name]].set_result(fatal())
             await pass_time(7.0)
             store.refuses = None
             await self.clear_of_timers(7.0)
-            return [one.call() for one in sent]
+            assert all(one.task.done() for one in sent)
+            return [one.call() for one in sent] + [
+                Call(Operation("attempt fails", ROOT, name), "done", sent=0) for name in failed
+            ]
 
         calls = self.lives.run(work())
         begun = {"complete", "cancel"}  # their intent may be on record
-        ended = set(running[-1:]) if ends else set()
         left = [replace(call, answer=None) if call.answer == "STORE_FULL" else call for call in calls]
-        self.conclude([call for call in left if call.answer or call.operation.verb in begun], ended)
-
-    def ended(self, name: str) -> JobView:
-        return replace(self.world.jobs[name], state="ERROR")
+        self.conclude([call for call in left if call.answer or call.operation.verb in begun])
 
     @rule(plans=st.lists(PLANS, max_size=2), is_slow=st.booleans())
     def restart(self, plans: list[Plan], is_slow: bool) -> None:
@@ -269,7 +266,7 @@ class ClientsMachine(RuleBasedStateMachine):
         }
         views = {name: record.view for name, record in seen.records.items()}
         found = explanation(self.world, calls, self.is_true(seen, views))
-        assert found is not None, f"no order explains {calls} from {self.world} to {views}"
+        assert found is not None, self.unexplained(calls, views)
         for call in calls:
             if not is_refusal(call.answer):
                 touched = (touched or set()) | {call.operation.name}
@@ -288,6 +285,14 @@ class ClientsMachine(RuleBasedStateMachine):
             assert name not in seen.records or seen.records[name].job.revision >= record.job.revision
         self.known = seen.records
         self.seen = seen
+
+    def unexplained(self, calls: Sequence[Call], views: dict[str, JobView]) -> str:
+        lines = ["no order explains", *map(str, calls)]
+        for name in {*self.world.jobs, *views}:
+            if self.world.jobs.get(name) != views.get(name):
+                lines += [f"{name} was {self.world.jobs.get(name)}", f"{name} is  {views.get(name)}"]
+        disk = self.lives.disk
+        return "\n".join([*lines, f"{disk.named} {disk.removed} {self.world.published} {self.world.discarded}"])
 
     def is_true(self, seen: Snapshot, views: dict[str, JobView]) -> Callable[[World], bool]:
         """Compares a world with what there is, but for what time alone does."""

@@ -13,7 +13,7 @@ FINAL = {"ACKNOWLEDGED", "CANCELLED"}
 JOBS_PER_USER, FILES_PER_JOB = 5, 4
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The answer is an error's code, and nothing is changed."""
 
 
@@ -104,19 +104,28 @@ class World:
         """Do its first step; the answer, or None when there is a second step before it."""
         try:
             return self._begin(operation)
-        except Refused as refusal:
+        except RefusedError as refusal:
             return str(refusal)
 
     def _begin(self, operation: Operation) -> str | None:
         if operation.verb == "create":
             return self._create(operation)
+        if operation.verb == "attempt fails":
+            if self.jobs[operation.name].state == "TRANSFERRING" and not self.jobs[operation.name].intent:
+                self.save(operation.name, replace(self.jobs[operation.name], state="ERROR"))
+            return "done"
         job = self._permitted(operation)
         if operation.verb in {"complete", "cancel"}:
             self.jobs[operation.name] = replace(job, intent=operation.verb.upper())
             return None
         after, answer = getattr(self, f"_{operation.verb}")(operation, job)
-        is_secret = operation.verb in {"put_credential", "remove_credential"}
-        self.save(operation.name, after, is_news=is_secret or (operation.verb == "prefix" and answer != "0"))
+        is_news = {
+            "put_credential": True,
+            "remove_credential": True,
+            "prefix": answer != "0",
+            "resume": job.state != "TRANSFERRING",  # also when all is there already
+        }
+        self.save(operation.name, after, is_news=is_news.get(operation.verb, False))
         return str(answer)
 
     def save(self, name: str, after: JobView, *, is_news: bool = False) -> None:
@@ -128,17 +137,17 @@ class World:
     def _permitted(self, operation: Operation) -> JobView:
         job = self.jobs.get(operation.name)
         if job is None:
-            raise Refused("BG_E_NOT_FOUND")
+            raise RefusedError("BG_E_NOT_FOUND")
         is_owner, is_admin = job.owner.uid == operation.caller.uid, operation.caller.uid == 0
         needs = {"take": is_admin, "put_credential": is_owner, "remove_credential": is_owner}
         if not needs.get(operation.verb, is_owner or is_admin):
-            raise Refused("E_ACCESSDENIED")
+            raise RefusedError("E_ACCESSDENIED")
         if operation.match is not None and operation.match != self.revisions.get(operation.name, 1):
-            raise Refused("REVISION_CONFLICT")
+            raise RefusedError("REVISION_CONFLICT")
         if operation.verb == "resume" and not job.files and job.state not in FINAL:
-            raise Refused("BG_E_EMPTY")  # whatever is being done to it
+            raise RefusedError("BG_E_EMPTY")  # whatever is being done to it
         if job.state in FINAL or job.intent is not None:
-            raise Refused("BG_E_INVALID_STATE")
+            raise RefusedError("BG_E_INVALID_STATE")
         return job
 
     def _create(self, operation: Operation) -> str:
@@ -147,14 +156,14 @@ class World:
         known = self.requests.get((uid, operation.key)) if operation.key else None
         if known is not None:
             if known != operation.name:
-                raise Refused("IDEMPOTENCY_CONFLICT")
+                raise RefusedError("IDEMPOTENCY_CONFLICT")
             return f"job {known}"
         if uid and len(self.live(uid)) >= JOBS_PER_USER:
-            raise Refused("BG_E_TOO_MANY_JOBS_PER_USER")
+            raise RefusedError("BG_E_TOO_MANY_JOBS_PER_USER")
         if uid and len(job.files) > FILES_PER_JOB:
-            raise Refused("BG_E_TOO_MANY_FILES_IN_JOB")
+            raise RefusedError("BG_E_TOO_MANY_FILES_IN_JOB")
         if operation.value and not job.files:
-            raise Refused("BG_E_EMPTY")
+            raise RefusedError("BG_E_EMPTY")
         self.jobs[operation.name] = self._resumed(job) if operation.value else job
         if operation.key:
             self.requests[uid, operation.key] = operation.name
@@ -180,7 +189,7 @@ class World:
     def _limit(self, operation: Operation, job: JobView) -> tuple[JobView, str]:
         """Set a property that is read-only once the job was resumed, together with one that is not."""
         if job.resumed:
-            raise Refused("BG_E_READ_ONLY_PROPERTY_AFTER_RESUME")
+            raise RefusedError("BG_E_READ_ONLY_PROPERTY_AFTER_RESUME")
         return replace(job, description=str(operation.value)), "done"
 
     def _take(self, operation: Operation, job: JobView) -> tuple[JobView, str]:
@@ -191,14 +200,14 @@ class World:
 
     def _remove_credential(self, operation: Operation, job: JobView) -> tuple[JobView, str]:
         if job.credential is None:
-            raise Refused("CREDENTIALS_NOT_FOUND")
+            raise RefusedError("CREDENTIALS_NOT_FOUND")
         return replace(job, credential=None), "done"
 
     def _add(self, operation: Operation, job: JobView) -> tuple[JobView, str]:
         files = operation.value
         assert isinstance(files, tuple)
         if operation.caller.uid and len(job.files) + len(files) > FILES_PER_JOB:
-            raise Refused("BG_E_TOO_MANY_FILES_IN_JOB")
+            raise RefusedError("BG_E_TOO_MANY_FILES_IN_JOB")
         return replace(job, files=job.files + files), f"from {len(job.files)}"
 
     def _move(self, operation: Operation, job: JobView) -> tuple[JobView, str]:
@@ -215,7 +224,7 @@ class World:
 
     def _validate(self, operation: Operation, job: JobView) -> tuple[JobView, str]:
         if not self._file(operation, job).done:
-            raise Refused("E_PENDING")
+            raise RefusedError("E_PENDING")
         if operation.value:
             return job.with_file(operation.index, validated=True), "done"
         emptied = job.with_file(operation.index, done=False, completed=False, validated=False)
@@ -224,7 +233,7 @@ class World:
     @staticmethod
     def _file(operation: Operation, job: JobView) -> FileView:
         if operation.index >= len(job.files):
-            raise Refused("BG_E_FILE_NOT_FOUND")
+            raise RefusedError("BG_E_FILE_NOT_FOUND")
         return job.files[operation.index]
 
     def end(self, operation: Operation) -> str:

@@ -1,0 +1,54 @@
+"""The service is killed at many moments: what was acknowledged is there, and nothing is there twice or by half."""
+
+from pathlib import Path
+
+from tests.kills import campaign, scenario
+from tests.kills.fetches import CountingOrigin, Served, sent_again
+from tests.kills.moments import KINDS, SIDES
+from tests.kills.service import Nursery, Service
+from tests.origin_content import Content
+
+KILLS = 70
+POINTS = 90
+SEED = 4
+RATE = 8 << 20
+CHECKPOINT_INTERVAL = 2
+GATHERED = 1 << 20
+
+
+async def test_kills_at_any_moment_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
+    figures = await campaign.run(tmp_path, kills=KILLS, seed=SEED)
+    print(figures.table())  # noqa: T201 - the figures are what one wants to see (pytest -s, or when it fails)
+    assert not figures.findings, figures.table()
+    assert figures.kills.total() >= KILLS
+    assert figures.completed
+    assert figures.cancelled
+    assert figures.again_by_kills
+    assert max(figures.again_by_kills) <= campaign.MOST_AGAIN
+
+
+async def test_kills_before_and_after_each_sync_rename_and_commit_lose_nothing(tmp_path: Path) -> None:
+    days = await scenario.run(tmp_path, seed=SEED, most=POINTS)
+    print(days.table())  # noqa: T201
+    assert not days.findings, days.table()
+    assert {f"{side} {kind}" for side in SIDES for kind in KINDS if kind != "truncate"} <= days.reached.keys()
+
+
+async def test_a_kill_costs_at_most_two_seconds_of_a_transfer(tmp_path: Path) -> None:
+    """With the settings that everybody has."""
+    size = 5 * CHECKPOINT_INTERVAL * RATE // 2
+    async with CountingOrigin() as origin, Nursery() as nursery, Service(tmp_path, nursery) as service:
+        file = origin.file("/large", size=size, rate=RATE)
+        job = await service.create(origin.url("/large"))
+        for share in (2, 3):
+            landed = size * share // 4
+            await service.until(job, lambda seen, landed=landed: seen["progress"]["bytes_transferred"] >= landed)  # type: ignore[misc]
+            await service.kill()
+            assert origin.cut()
+            await service.start()
+        await service.wait(job, "TRANSFERRED")
+        await service.act(job, "complete")
+        assert Path(service.target("/large")).read_bytes() == file.content.read()
+        again = sent_again(origin.fetches, {"/large": Served("/large", Content(0, size))})
+    assert [one.is_by_kill for one in again] == [True, True]
+    assert max(one.size for one in again) <= CHECKPOINT_INTERVAL * RATE + GATHERED + campaign.ON_THE_WAY
