@@ -13,6 +13,7 @@ from daemon.api.names import check_destinations, to_file
 from daemon.api.problem import field_error
 from daemon.api.properties import property_values
 from daemon.api.remote_names import parse_remote_name
+from daemon.api.stream import KEEP_ALIVE
 from daemon.documents import Document
 from daemon.events import check_kept
 from daemon.schema import (
@@ -27,16 +28,18 @@ from daemon.schema import (
 from daemon.schema import (
     Job as JobDocument,
 )
-from jobqueue.errors import RefusedError
+from jobqueue.errors import EventsTruncatedError, RefusedError
 from jobqueue.job import File, Job, Owner, State
 from jobqueue.queue import NewJob
 from jobqueue.secrets import Credential
-from jobqueue.transaction import IdempotentRequest, Transaction
+from jobqueue.transaction import EventQuery, IdempotentRequest, Transaction
 from jobqueue.transaction import JobQuery as RowQuery
 
 PAGE = 500
 """Jobs whose documents are made at a time: a long list needs no memory to speak of."""
 MAX_KEY = 255
+WAITED = 100
+"""Events of a job that a wait passes over at a time."""
 
 
 async def create(call: Call) -> Reply:
@@ -165,18 +168,22 @@ async def wait(call: Call) -> Reply:
     """GET wait: answers when the job is in one of the states, at the timeout, or when nothing more can happen."""
     query = call.query(WaitQuery)
     until = _states(query.until, "until")
-    deadline = asyncio.get_running_loop().time() + query.timeout
-    while True:
-        news = call.backend.events.news()
-        job = await call.job()
-        left = deadline - asyncio.get_running_loop().time()
-        if job.state in until or job.state.is_final or left <= 0 or call.backend.is_stopping:
-            return Reply(call.backend.documents.job(job, call.caller))
-        try:
-            async with asyncio.timeout(left):
-                await news.wait()
-        except TimeoutError:
-            continue
+    loop, log, rows = asyncio.get_running_loop(), call.backend.events, call.backend.queue
+    deadline = loop.time() + query.timeout
+    seq = await rows.read(lambda tx: tx.last_seq())
+    with log.follow(EventQuery(seq, WAITED, job_id=call.job_id), seq) as follower:
+        while True:
+            job = await call.job()
+            left = deadline - loop.time()
+            if job.state in until or job.state.is_final or left <= 0 or call.backend.is_stopping:
+                return Reply(call.backend.documents.job(job, call.caller))
+            await follower.wait(min(left, KEEP_ALIVE))
+            if call.request.transport is None:
+                raise ConnectionResetError("the client is gone")
+            try:
+                await follower.take(WAITED)
+            except EventsTruncatedError:
+                follower.stop_at(await rows.read(lambda tx: tx.last_seq()))
 
 
 def _changed(call: Call, job: Job, result: str) -> Reply:

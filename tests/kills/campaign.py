@@ -86,10 +86,10 @@ class Figures:
             ("temporary files left", len(found.left)),
             ("calls that failed", len(found.failed)),
             ("kills that hit transfers", f"{self.hits}, {self.hit_transfers} transfers"),
+            ("bytes fetched twice", f"{sum(kills)}: {per_kill} per kill, {per_transfer} per transfer"),
             (
-                "bytes fetched twice",
-                f"{sum(kills)}: {per_kill} per kill, {per_transfer} per transfer, at most {max(kills, default=0)}"
-                f" of one (allowed: a sync batch of {SYNC_BATCH}, and {ON_THE_WAY} on their way)",
+                "  of one transfer",
+                f"at most {max(kills, default=0)} (a sync batch: {SYNC_BATCH}, and {ON_THE_WAY} on their way)",
             ),
         ]
         lines = [f"{name:<26}{value}" for name, value in rows]

@@ -62,7 +62,7 @@ class Crowd:
         note = Note(name, "resume" if resume else "suspend", key=key)
         files = [self.file(note, size, rate) for size in sizes]
         note.files = [file["local_name"] for file in files]
-        note.properties = {"priority": self._chances.choice(PRIORITIES)}
+        note.properties = {"priority": self._chances.choice(PRIORITIES), "description": ""}
         note.request = {"display_name": name, "files": files, "resume": resume} | note.properties
         if not files:
             del note.request["files"]

@@ -9,12 +9,15 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 
 from tests.origin import Origin, Request, Script
 from tests.origin_content import Content
 from tests.origin_reply import Plan
 from tests.origin_wire import Wire
 
+JUST_NOW = 0.2
+"""Seconds in which it is known that the service was killed; the sockets may know before."""
 STEPS = 20
 """Pieces that a second's worth of bytes is sent in."""
 
@@ -49,12 +52,16 @@ class Served:
 
 @dataclass(slots=True)
 class Fetch:
-    """One reply: `sent` bytes of a file from `start` on (in the served file). `is_cut`: a kill ended it."""
+    """One reply: `sent` bytes of a file from `start` on (in the served file). `is_cut`: a kill ended it.
+
+    `broken_at`: when it broke off (time of the loop), inf = it did not.
+    """
 
     path: str
     start: int
     sent: int = 0
     is_open: bool = True
+    broken_at: float = inf
     is_cut: bool = False
 
 
@@ -91,10 +98,11 @@ class CountingOrigin(Origin):
         self.fetches: list[Fetch] = []
 
     def cut(self) -> list[Fetch]:
-        """The service was killed: the replies that it cut."""
-        found = [fetch for fetch in self.fetches if fetch.is_open and not fetch.is_cut]
+        """The service was killed just now: the replies that this cut."""
+        since = asyncio.get_running_loop().time() - JUST_NOW
+        found = [fetch for fetch in self.fetches if fetch.is_open or since < fetch.broken_at < inf]
         for fetch in found:
-            fetch.is_cut = True
+            fetch.is_open, fetch.broken_at, fetch.is_cut = False, inf, True
         return found
 
     async def _answer(self, request: Request, script: Script, reader: asyncio.StreamReader, wire: Wire) -> bool:
@@ -106,6 +114,10 @@ class CountingOrigin(Origin):
         self.fetches.append(wire.fetch)
         try:
             await super()._send_body(found, script, reader, wire)
+        except OSError:
+            if wire.fetch.is_open:
+                wire.fetch.broken_at = asyncio.get_running_loop().time()
+            raise
         finally:
             wire.fetch.is_open = False
 

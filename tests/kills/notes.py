@@ -56,6 +56,7 @@ class Note:
     files: list[str] = field(default_factory=list)
     """Local names, in order."""
     properties: dict[str, object] = field(default_factory=dict)
+    """Those that are ever set."""
     request: Document = field(default_factory=dict)
     """What it was created by."""
     key: str | None = None
@@ -97,7 +98,7 @@ class Note:
         self.id = document["id"]
         self.revision = document["revision"]
         self.files = [file["local_name"] for file in document["files"]]
-        self.properties = {name: document[name] for name in self.properties | self.asked_properties}
+        self.properties = {name: document[name] for name in self.properties}
         self.asked_files, self.asked_properties = [], {}
         self.transferred |= {file["index"] for file in document["files"] if file["transferred"]}
         state = document["state"]
@@ -153,8 +154,8 @@ def _differences(note: Note, document: Document) -> Iterable[str]:
         yield f"{note.told} was acknowledged (in doubt: {sorted(note.doubts)}), it is {document['state']}"
     if document["revision"] < note.revision:
         yield f"revision {note.revision} was acknowledged, it is {document['revision']}"
-    has = {name: document[name] for name in note.properties | note.asked_properties}
-    if has not in ({**has, **note.properties}, {**has, **note.asked_properties}):
+    has = {name: document[name] for name in note.properties}
+    if has not in (note.properties, note.properties | note.asked_properties):
         yield f"{note.properties} was acknowledged, {note.asked_properties} in doubt, it has {has}"
     names = [file["local_name"] for file in document["files"]]
     if names not in (note.files, note.files + note.asked_files):

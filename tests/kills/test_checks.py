@@ -122,7 +122,7 @@ def test_a_job_whose_creation_was_never_answered_may_be_or_not() -> None:
 
 
 def test_what_came_of_a_doubt_is_held_against_the_service_from_then_on() -> None:
-    known = note("suspend", doubts={"resume"}, asked_properties={"priority": "LOW"})
+    known = note("suspend", doubts={"resume"}, properties={"priority": "HIGH"}, asked_properties={"priority": "LOW"})
     known.learn(job("TRANSFERRED", transferred=True))
     assert judge(known, job("SUSPENDED", transferred=True), WHOLE).lost
     assert judge(known, job("TRANSFERRED", transferred=True, priority="HIGH"), WHOLE).lost

@@ -24,12 +24,12 @@ from hypothesis.stateful import (
 )
 
 from jobqueue.errors import HRESULTS, StoreFullError
-from jobqueue.job import Event, Finished, Outcome, Priority
+from jobqueue.job import Event, Finished, Outcome, Priority, State
 from tests.builders import ANNA, BEN, DAY, ROOT, fatal, transient
 from tests.queue_stage import PowerLostError, pass_time, settle
 from tests.stateful.clients import Follower, Mirror, shown
 from tests.stateful.stage import Lives, Record, Snapshot
-from tests.stateful.world import FINAL, Call, FileView, JobView, Operation, World, explanation
+from tests.stateful.world import FINAL, Call, FileView, JobView, Operation, World, explanation, started
 from tests.stores import MemoryKind, SqliteKind
 
 EXAMPLES = int(os.environ.get("TORTURE_EXAMPLES", "0"))
@@ -38,8 +38,9 @@ USERS = (ANNA, BEN, ROOT)
 HISTORY = 7 * DAY
 RETRY = 60
 VERBS = [
-    *["create"] * 4, "repeat", *["resume"] * 3, "suspend", *["complete"] * 4, *["cancel"] * 2, "add", "add", "describe",
-    "prioritise", "limit", "take", "move", "prefix", "validate", "validate", "put_credential", "remove_credential",
+    *["create"] * 3, "repeat", *["resume"] * 3, *["complete"] * 5, *["cancel"] * 2, "suspend", "add", "add", "describe",
+    "prioritise", "limit", "take", "take", "move", "prefix", "validate", "validate", "put_credential",
+    "remove_credential",
 ]  # fmt: skip
 
 
@@ -62,7 +63,7 @@ PLANS = st.builds(
     st.sampled_from(["owner", "owner", "owner", "owner", "root", "other"]),
     st.integers(0, 3),
     st.integers(0, 11),
-    st.sampled_from([None, None, None, "fresh", "stale"]),
+    st.sampled_from([None, None, None, None, "fresh", "fresh", "stale"]),
 )
 
 
@@ -125,11 +126,21 @@ class ClientsMachine(RuleBasedStateMachine):
 
     # what transfers do
 
+    @rule(user=st.integers(0, 2), count=st.integers(1, 3))
+    def a_whole_job(self, user: int, count: int) -> None:
+        """Created, and everything arrives."""
+        self.play([Plan("create", user, "owner", count - 1, 1, None)])
+        name = f"job-{self.serial}"
+        if name in self.world.jobs:
+            self.arrive(name, is_last=True)
+
     @precondition(lambda self: self.lives.stage.transfers.running)
-    @rule(pick=st.integers(0, 9), is_last=st.sampled_from([True, True, False]))
+    @rule(pick=st.integers(0, 9), is_last=st.booleans())
     def fetch(self, pick: int, is_last: bool) -> None:
         """A file arrives; with the last one the attempt ends."""
-        name = self.pick_running(pick)
+        self.arrive(self.pick_running(pick), is_last=is_last)
+
+    def arrive(self, name: str, *, is_last: bool) -> None:
         missing = [index for index, file in enumerate(self.world.jobs[name].files) if not file.done]
         for index in missing if is_last else missing[:1]:
             self.lives.run(self.lives.stage.transferred(self.lives.ids[name], index))
@@ -291,8 +302,10 @@ class ClientsMachine(RuleBasedStateMachine):
         for name in {*self.world.jobs, *views}:
             if self.world.jobs.get(name) != views.get(name):
                 lines += [f"{name} was {self.world.jobs.get(name)}", f"{name} is  {views.get(name)}"]
-        disk = self.lives.disk
-        return "\n".join([*lines, f"{disk.named} {disk.removed} {self.world.published} {self.world.discarded}"])
+        disk, world, left = self.lives.disk, self.world, self.left_over(self.lives.run(self.lives.look()))
+        removed = {(uid, self.locals[path]) for uid, path in disk.removed}
+        lines += [f"named:   {world.published} / {disk.named}", f"removed: {world.discarded} / {removed}"]
+        return "\n".join([*lines, f"left:    {world.leftovers} / {left}"])
 
     def is_true(self, seen: Snapshot, views: dict[str, JobView]) -> Callable[[World], bool]:
         """Compares a world with what there is, but for what time alone does."""
@@ -306,12 +319,15 @@ class ClientsMachine(RuleBasedStateMachine):
         due = {
             name
             for name, record in self.known.items()
-            if (record.job.timers.failed_at or self.lives.now) + RETRY < self.lives.now
+            if record.job.state is State.TRANSIENT_ERROR
+            and (record.job.timers.failed_at or 0.0) + RETRY < self.lives.now
         }
 
         def check(world: World) -> bool:
             jobs = {
-                name: replace(job, state="TRANSFERRING") if job.state == "TRANSIENT_ERROR" and name in due else job
+                name: replace(job, state="TRANSFERRING")
+                if job.state == "TRANSIENT_ERROR" and name in due
+                else started(job)
                 for name, job in world.jobs.items()
                 if name not in gone
             }
@@ -345,9 +361,12 @@ class ClientsMachine(RuleBasedStateMachine):
             self.lives.run(mirror.refresh(self.lives.stage.queue))
         for follower in self.followers:
             assert follower.seen == follower.expected(self.archive)
+        owners = {event.job_id: event.owner_uid for event in self.archive}
         for mirror in self.mirrors[:3]:
+            # a client is not told that its job was taken from it (docs/api.md): such a job stays in its list
+            believed = {job_id: job for job_id, job in mirror.shown().items() if mirror.uid in {None, owners[job_id]}}
             jobs = [record.job for record in seen.records.values() if not record.job.state.is_final]
-            assert mirror.shown() == {job.id: shown(job) for job in jobs if mirror.uid in {None, job.owner.uid}}
+            assert believed == {job.id: shown(job) for job in jobs if mirror.uid in {None, job.owner.uid}}
 
     def check_events(self, seen: Snapshot) -> None:
         """They tell the whole story of every job; none is ever changed, and only old ones are forgotten."""
@@ -374,7 +393,7 @@ class ClientsMachine(RuleBasedStateMachine):
         """One of the newest jobs that can still change, now and then one that is final, or gone."""
         live = list(self.world.live())[-3:]
         others = [name for name in self.lives.ids if name not in live]
-        choice = live + others[-1:] if len(live) < 3 or number == 3 else live
+        choice = live + others[-1:] if number == 3 or not live else live
         return choice[number % len(choice)]
 
     def planned(self, plans: Sequence[Plan]) -> list[Operation]:
@@ -393,6 +412,7 @@ class ClientsMachine(RuleBasedStateMachine):
             return None
         name = self.target(plan.job)
         owner = self.world.jobs[name].owner if name in self.world.jobs else USERS[plan.user]
+        owner = ROOT if plan.verb == "take" else owner  # who may do it
         caller = {"owner": owner, "root": ROOT, "other": USERS[plan.user]}[plan.who]
         revision = self.world.revisions.get(name, 1)
         match = {None: None, "fresh": revision, "stale": revision - 1}[plan.match]
@@ -400,8 +420,8 @@ class ClientsMachine(RuleBasedStateMachine):
 
     def creation(self, plan: Plan) -> Operation:
         owner, name = USERS[plan.user], f"job-{self.serial}"
-        files = self.files(name, plan.job)
         key = f"key-{plan.number % 3}" if plan.match else None
+        files = self.files(name, 0 if plan.number == 11 else 1 + plan.job % 3)
         return Operation("create", owner, name, value=plan.number % 4 != 0, job=JobView(owner, files), key=key)
 
     def files(self, folder: str, count: int) -> tuple[FileView, ...]:

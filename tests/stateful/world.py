@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from jobqueue.job import Owner, Priority
+from tests.builders import ROOT
 
 FINAL = {"ACKNOWLEDGED", "CANCELLED"}
 JOBS_PER_USER, FILES_PER_JOB = 5, 4
@@ -110,29 +111,30 @@ class World:
     def _begin(self, operation: Operation) -> str | None:
         if operation.verb == "create":
             return self._create(operation)
-        if operation.verb == "attempt fails":
-            if self.jobs[operation.name].state == "TRANSFERRING" and not self.jobs[operation.name].intent:
-                self.save(operation.name, replace(self.jobs[operation.name], state="ERROR"))
+        if operation.verb in {"attempt fails", "all is there"}:
+            self._happen(operation)
             return "done"
         job = self._permitted(operation)
         if operation.verb in {"complete", "cancel"}:
             self.jobs[operation.name] = replace(job, intent=operation.verb.upper())
             return None
         after, answer = getattr(self, f"_{operation.verb}")(operation, job)
-        is_news = {
-            "put_credential": True,
-            "remove_credential": True,
-            "prefix": answer != "0",
-            "resume": job.state != "TRANSFERRING",  # also when all is there already
-        }
-        self.save(operation.name, after, is_news=is_news.get(operation.verb, False))
+        is_secret = operation.verb in {"put_credential", "remove_credential"}
+        self.save(operation.name, after, is_news=is_secret or (operation.verb == "prefix" and answer != "0"))
         return str(answer)
 
     def save(self, name: str, after: JobView, *, is_news: bool = False) -> None:
         before = self.jobs[name]
-        self.jobs[name] = after
+        self.jobs[name] = after = started(after, is_late=True)
         if is_news or replace(before, credential=None) != replace(after, credential=None):
             self.revisions[name] = self.revisions.get(name, 1) + 1
+
+    def _happen(self, operation: Operation) -> None:
+        """What is not a client's doing."""
+        job = self.jobs.get(operation.name)
+        expected, state = ("TRANSFERRING", "ERROR") if operation.verb == "attempt fails" else ("QUEUED", "TRANSFERRED")
+        if job is not None and job.state == expected and job.intent is None:
+            self.save(operation.name, replace(job, state=state))
 
     def _permitted(self, operation: Operation) -> JobView:
         job = self.jobs.get(operation.name)
@@ -164,17 +166,13 @@ class World:
             raise RefusedError("BG_E_TOO_MANY_FILES_IN_JOB")
         if operation.value and not job.files:
             raise RefusedError("BG_E_EMPTY")
-        self.jobs[operation.name] = self._resumed(job) if operation.value else job
+        self.jobs[operation.name] = resumed(job) if operation.value else job
         if operation.key:
             self.requests[uid, operation.key] = operation.name
         return f"job {operation.name}"
 
-    @staticmethod
-    def _resumed(job: JobView) -> JobView:
-        return replace(job, state="TRANSFERRED" if job.is_whole else "TRANSFERRING", resumed=True)
-
     def _resume(self, operation: Operation, job: JobView) -> tuple[JobView, str]:
-        return self._resumed(job), "done"
+        return resumed(job), "done"
 
     def _suspend(self, operation: Operation, job: JobView) -> tuple[JobView, str]:
         return replace(job, state="SUSPENDED"), "done"
@@ -267,12 +265,26 @@ class World:
         return "S_OK" if operation.verb == "cancel" or job.is_whole else "BG_S_PARTIAL_COMPLETE"
 
 
+def resumed(job: JobView) -> JobView:
+    """With a slot for every job it runs at once; only a job that has everything waits for the scheduler to see that."""
+    return job if job.state == "TRANSFERRING" else started(replace(job, state="QUEUED", resumed=True), is_late=True)
+
+
+def started(job: JobView, *, is_late: bool = False) -> JobView:
+    """What becomes of a QUEUED job; `is_late`: not before the scheduler has looked."""
+    if job.state != "QUEUED" or (job.is_whole and is_late):
+        return job
+    return replace(job, state="TRANSFERRED" if job.is_whole else "TRANSFERRING")
+
+
 def explanation(world: World, calls: Sequence[Call], is_true: Callable[[World], bool]) -> World | None:
     """The world after some order of these calls that agrees with every answer and with what `is_true` sees.
 
     What was answered before another was sent comes before it. A call without an answer happened whole or not at all.
     """
-    return _search(world, [(call, False) for call in calls], is_true)
+    resumes = {call.operation.name for call in calls if call.operation.verb == "resume"}
+    seen = [Call(Operation("all is there", ROOT, name), None, 0) for name in resumes]  # by the scheduler, at any time
+    return _search(world, [(call, False) for call in (*calls, *seen)], is_true)
 
 
 def _search(world: World, pending: list[tuple[Call, bool]], is_true: Callable[[World], bool]) -> World | None:
