@@ -42,6 +42,11 @@ class LiveProgress:
         if not entries:
             del self._jobs[job_id]
 
+    @property
+    def count(self) -> int:
+        """How many files are on their way."""
+        return sum(map(len, self._jobs.values()))
+
     def job_ids(self) -> list[str]:
         """The jobs with a running transfer."""
         return list(self._jobs)

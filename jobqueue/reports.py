@@ -13,6 +13,7 @@ from jobqueue import retry
 from jobqueue.change import Change
 from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.job import Failed, File, Finished, Job, Outcome, State, Yielded
+from jobqueue.landing import Landed, Landings, learn
 from jobqueue.queue import JobQueue
 from jobqueue.secrets import JobSecrets
 from jobqueue.states import ACTIVE, Trigger
@@ -65,6 +66,7 @@ class Reports:
         self._queue = queue
         self._jitter = jitter
         self._news = asyncio.Event()
+        self._landings = Landings(queue)
         queue.subscribe(self._told)
 
     async def start(self, job_ids: Sequence[str]) -> list[Job]:
@@ -114,13 +116,7 @@ class Reports:
 
         The one report that may be missed, since the next tells the same. Raises StoreFullError, StoreFailedError.
         """
-
-        def landed(file: File) -> File:
-            if offset == 0 < file.offset:
-                return file.emptied()
-            return replace(file, offset=offset, checksum=checksum, mtime=mtime)
-
-        await self._file(job_id, index, landed, is_needed=False)
+        await self._landings.record(job_id, index, Landed(offset, checksum, mtime))
 
     async def redirected(self, job_id: str, asked: File, remote_name: str) -> None:
         """The file's URL leads elsewhere; that is its remote name from now on (§5.4), unless the owner set another."""
@@ -199,40 +195,8 @@ class Reports:
                 return waiting
         return change.advance(job, Trigger.FAIL_FATAL, failed.error)
 
-    async def _file(
-        self,
-        job_id: str,
-        index: int,
-        learnt: Callable[[File], File],
-        event: str | None = None,
-        *,
-        is_needed: bool = True,
-    ) -> None:
+    async def _file(self, job_id: str, index: int, learnt: Callable[[File], File], event: str | None = None) -> None:
         """Record progress of one file of a job that is not final."""
-
-        def work(change: Change) -> int | None:
-            job = change.tx.job(job_id)
-            if job.state.is_final:
-                return None
-            old = change.tx.file(job_id, index)
-            new = learnt(old)
-            if new == old:
-                return new.offset
-            has_moved = new.offset > old.offset
-            timers = replace(
-                job.timers,
-                activity_at=change.now if has_moved else job.timers.activity_at,
-                no_progress_since=None if has_moved else job.timers.no_progress_since,
-            )
-            after = change.put_file(replace(job, modified=change.wall, timers=timers), old, new)
-            if event is not None:
-                after = change.emit(after, event, file_index=index)
-            if new.remote_name != old.remote_name:
-                change.save(job, after, has_new_files=True)
-            else:
-                change.keep(after)
-            return new.offset
-
-        offset = await (self._insist(work) if is_needed else self._queue.change(work))
+        offset = await self._insist(lambda change: learn(change, job_id, index, learnt, event))
         if offset is not None:
             self._queue.live.recorded(job_id, index, offset)

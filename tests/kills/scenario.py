@@ -23,7 +23,7 @@ from tests.kills.notes import Findings
 from tests.kills.service import GoneError, Nursery, Service
 
 SIZES = (150_000, 0, 90_000)
-SLOW, LARGE = 2 << 20, 512 << 10
+SLOW, LARGE = 4 << 20, 512 << 10
 """The job that is cancelled: bytes a second of its one file, and its bytes."""
 LANES = 2
 """Days at a time."""

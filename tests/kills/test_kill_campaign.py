@@ -9,7 +9,7 @@ from tests.kills.service import Nursery, Service
 from tests.origin_content import Content
 
 KILLS = 70
-POINTS = 90
+POINTS = 80
 SEED = 4
 RATE = 8 << 20
 CHECKPOINT_INTERVAL = 2

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, TypeVar
@@ -110,6 +110,14 @@ class Sent:
     sent: float
     answered: float = inf
 
+    def note(self, moments: Iterator[int]) -> Callable[[object], None]:
+        """Notes when it was answered."""
+
+        def noted(_: object) -> None:
+            self.answered = next(moments)
+
+        return noted
+
     def call(self) -> Call:
         """What came of it so far."""
         is_answered = self.task.done() and not self.task.cancelled()
@@ -178,7 +186,7 @@ class Lives:
         new = []
         for operation in operations:
             sent = Sent(operation, asyncio.ensure_future(self.answer(operation)), next(self._moments))
-            sent.task.add_done_callback(lambda _, sent=sent: setattr(sent, "answered", next(self._moments)))
+            sent.task.add_done_callback(sent.note(self._moments))
             new.append(sent)
         self._sent += new
         return new
@@ -191,43 +199,40 @@ class Lives:
             return error.code
 
     async def _answer(self, operation: Operation) -> str:
-        queue, finisher, vault, value = self.stage.queue, self.stage.finisher, Vault(self.stage.queue), operation.value
         if operation.verb == "create":
             return await self._create(operation)
-        job_id, may, index = self.ids[operation.name], _guard(operation), operation.index
+        job_id, may = self.ids[operation.name], _guard(operation)
+        if operation.verb == "complete":
+            return (await self.stage.finisher.complete(job_id, may))[1]
+        if operation.verb == "cancel":
+            return (await self.stage.finisher.cancel(job_id, may))[1]
+        result = await self._edit(operation, job_id, may)
         match operation.verb:
-            case "complete":
-                return (await finisher.complete(job_id, may))[1]
-            case "cancel":
-                return (await finisher.cancel(job_id, may))[1]
-            case "suspend":
-                await queue.suspend(job_id, may)
-            case "resume":
-                await queue.resume(job_id, may)
-            case "describe" | "prioritise":
-                name = {"describe": "description", "prioritise": "priority"}[operation.verb]
-                await queue.set_properties(job_id, may, {name: value})
-            case "limit":
-                await queue.set_properties(job_id, may, {"description": value, "maximum_download_size": 10**9})
-            case "take":
-                await queue.take_ownership(job_id, may, operation.caller)
             case "add":
-                assert isinstance(value, tuple)
-                is_root = operation.caller.uid == 0
-                added = await queue.add_files(job_id, may, [_file(file) for file in value], is_exempt=is_root)
-                return f"from {added[0].index}"
-            case "move":
-                await queue.set_remote_name(job_id, index, may, str(value))
+                return f"from {result[0].index}"
             case "prefix":
-                assert isinstance(value, tuple)
-                return str((await queue.replace_remote_prefix(job_id, may, *value, lambda url: (url, ())))[1])
-            case "validate":
-                await queue.validate(job_id, index, may, is_valid=bool(value))
-            case "put_credential":
-                await vault.put_credential(job_id, may, Credential("SERVER", "BASIC", str(value), "secret"))
+                return str(result[1])
             case _:
-                await vault.remove_credential(job_id, may, "SERVER", "BASIC")
-        return "done"
+                return "done"
+
+    def _edit(self, operation: Operation, job_id: str, may: Guard) -> Awaitable[Any]:
+        queue, vault, index = self.stage.queue, Vault(self.stage.queue), operation.index
+        value: Any = operation.value
+        calls: dict[str, Callable[[], Awaitable[Any]]] = {
+            "suspend": lambda: queue.suspend(job_id, may),
+            "resume": lambda: queue.resume(job_id, may),
+            "describe": lambda: queue.set_properties(job_id, may, {"description": value}),
+            "prioritise": lambda: queue.set_properties(job_id, may, {"priority": value}),
+            "limit": lambda: queue.set_properties(job_id, may, {"description": value, "maximum_download_size": 10**9}),
+            "take": lambda: queue.take_ownership(job_id, may, operation.caller),
+            "add": lambda: queue.add_files(job_id, may, [*map(_file, value)], is_exempt=operation.caller.uid == 0),
+            "move": lambda: queue.set_remote_name(job_id, index, may, value),
+            "prefix": lambda: queue.replace_remote_prefix(job_id, may, value[0], value[1], _as_it_is),
+            "validate": lambda: queue.validate(job_id, index, may, is_valid=value),
+            "put_credential": lambda: vault.put_credential(job_id, may, Credential("SERVER", "BASIC", value, "secret")),
+            "remove_credential": lambda: vault.remove_credential(job_id, may, "SERVER", "BASIC"),
+        }
+        return calls[operation.verb]()
 
     async def _create(self, operation: Operation) -> str:
         assert operation.job is not None
@@ -271,3 +276,7 @@ def _guard(operation: Operation) -> Guard:
 
 def _file(view: FileView) -> File:
     return a_file(local_name=view.local, remote_name=view.remote)
+
+
+def _as_it_is(url: str) -> tuple[str, Sequence[Credential]]:
+    return url, ()

@@ -170,8 +170,8 @@ class ClientsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.jobs)
     @rule(job=st.integers(0, 3), index=st.integers(0, 2), how=st.sampled_from(["locked", "lost", "unremovable"]))
     def the_disk_turns_bad(self, job: int, index: int, how: str) -> None:
-        files = self.known[self.target(job)].files
-        if files:
+        record = self.known.get(self.target(job))
+        if record is not None and (files := record.files):
             local = files[index % len(files)].local_name
             setattr(self.world, how, getattr(self.world, how) | {local})
             self.tell_the_disk()
@@ -429,25 +429,16 @@ class ClientsMachine(RuleBasedStateMachine):
         return tuple(FileView(f"/data/{folder}/{name}", f"http://one/{name}") for name in names)
 
     def value(self, plan: Plan) -> object:
-        match plan.verb:
-            case "describe" | "limit":
-                return f"text {plan.number % 3}"
-            case "prioritise":
-                return list(Priority)[plan.number % 4]
-            case "move":
-                return f"http://two/{plan.number % 2}"
-            case "prefix":
-                return [("http://one/", "http://two/"), ("http://two", "http://one"), ("http://three", "")][
-                    plan.number % 3
-                ]
-            case "add":
-                return self.files("added", 1 + plan.number % 2)
-            case "validate":
-                return plan.number % 2 == 0
-            case "put_credential":
-                return f"user {plan.number % 3}"
-            case _:
-                return None
+        number = plan.number
+        values: dict[str, Sequence[object]] = {
+            "prioritise": list(Priority),
+            "move": ["http://two/1", "http://two/2"],
+            "prefix": [("http://one/", "http://two/"), ("http://two", "http://one"), ("http://three", "")],
+            "add": [self.files("added", count) for count in (1, 2)],
+            "validate": [True, False],
+        }
+        choice = values.get(plan.verb, ["a", "b", "c"])
+        return choice[number % len(choice)]
 
 
 def is_refusal(answer: str | None) -> bool:
