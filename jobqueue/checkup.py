@@ -9,7 +9,7 @@ from jobqueue.job import File, Job, JobError, Totals
 from jobqueue.states import ACTIVE, Trigger
 from jobqueue.transaction import JobQuery, Transaction
 
-BATCH = 200
+BATCH = 20
 """Jobs that are looked at in one transaction."""
 
 

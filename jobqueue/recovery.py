@@ -57,6 +57,7 @@ def open_database(path: str, records: Records) -> Opened:
     """Raises StoreFailedError, OSError, sqlite3.Error when it cannot be used and nothing was done about it."""
     database.check_access(path)
     _take_over(path)
+    _remove(f"{path}.work", f"{path}.new")  # of a rebuild that was cut
     mark = Mark(f"{path}.mark")
     reading = mark.read()
     connection = _sound(path, records, reading.look)
@@ -129,7 +130,6 @@ def _replace(path: str, records: Records, reading: Reading) -> None:
     """Build a database of what can be read, keep the damaged one aside, and take the new one over."""
     kept = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     work, fresh = f"{path}.work", f"{path}.new"
-    _remove(work, fresh)
     for end in ("", "-wal"):
         if os.path.exists(path + end):
             shutil.copyfile(path + end, work + end)

@@ -49,10 +49,10 @@ async def test_a_download_goes_on_where_a_kill_or_a_stop_left_it(tmp_path: Path,
             assert moves == ["QUEUED", "TRANSFERRING", "QUEUED", "TRANSFERRING", "TRANSFERRED"]
             await bitsd.act(job, "complete")
         second = nginx.log()[-1]
-        start = int(second.partition('"bytes=')[2].partition("-")[0])
+        start = int(second.partition('"bytes=')[2].partition("-")[0] or 0)
         assert begun <= start <= kept
         assert kept - start <= BATCH
-        assert " 206 " in second
+        assert (" 206 " in second) == (start > 0)
         assert digest(bitsd.target("big")) == digest(tmp_path / "www" / "big")
         assert bitsd.leftovers() == []
 

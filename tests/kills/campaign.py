@@ -26,8 +26,8 @@ CHUNK_SIZE = 64 << 10
 """Bytes that are gathered before they are written; 1 MiB in reality."""
 SYNC_BATCH = 2 * SYNC_SIZE + CHUNK_SIZE
 """Bytes of a file that are received and not on record at any time: what arrives during a sync, too."""
-ON_THE_WAY = 512 << 10
-"""Bytes in the sockets of a transfer, on both sides."""
+ON_THE_WAY = 768 << 10
+"""Bytes of a transfer between the origin and the sink: in sockets and in the buffers of who reads them."""
 MOST_AGAIN = SYNC_BATCH + ON_THE_WAY
 """Bytes of a transfer that a kill may cost."""
 SETTINGS = {
@@ -71,11 +71,15 @@ class Figures:
     def again_by_kills(self) -> list[int]:
         return [again.size for again in self.again if again.is_by_kill]
 
+    @property
+    def again_per_transfer(self) -> int:
+        """On average, of those that a kill hit."""
+        return sum(self.again_by_kills) // max(1, self.hit_transfers)
+
     def table(self) -> str:
         """For people, with every finding."""
         found, kills = self.findings, self.again_by_kills
         where = ", ".join(f"{count} {place}" for place, count in sorted(self.kills.items(), key=lambda pair: -pair[1]))
-        per_kill, per_transfer = sum(kills) // max(1, self.hits), sum(kills) // max(1, self.hit_transfers)
         rows: list[tuple[str, object]] = [
             ("kills", f"{self.kills.total()} ({where})"),
             ("stops by SIGTERM", self.stops),
@@ -86,7 +90,10 @@ class Figures:
             ("temporary files left", len(found.left)),
             ("calls that failed", len(found.failed)),
             ("kills that hit transfers", f"{self.hits}, {self.hit_transfers} transfers"),
-            ("bytes fetched twice", f"{sum(kills)}: {per_kill} per kill, {per_transfer} per transfer"),
+            (
+                "bytes fetched twice",
+                f"{sum(kills)}: {sum(kills) // max(1, self.hits)} per kill, {self.again_per_transfer} per transfer",
+            ),
             (
                 "  of one transfer",
                 f"at most {max(kills, default=0)} (a sync batch: {SYNC_BATCH}, and {ON_THE_WAY} on their way)",

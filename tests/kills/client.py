@@ -22,7 +22,7 @@ class Client:
         self._findings = findings
 
     async def create(self, note: Note) -> None:
-        """By `note.request`; with the same key again after a kill."""
+        """By `note.request`; with the same key it may be asked for again."""
         headers = None if note.key is None else {"Idempotency-Key": note.key}
         status, document = await self._session.call("POST", "/v1/jobs", note.request, headers)
         if self._is_done(note, "create", status, document):
@@ -60,6 +60,15 @@ class Client:
         asked, note.asked_files = note.asked_files, []
         if self._is_done(note, "add files to", status, document):
             note.files += asked
+
+    async def events(self, after: int, wait: int = 0) -> list[Document]:
+        """Those after a number, the next page of them."""
+        status, document = await self._session.call("GET", f"/v1/events?after={after}&wait={wait}")
+        if status == 503:
+            raise GoneError
+        if status != 200:
+            self._findings.double.append(f"cannot read the events after {after}: {document}")
+        return list(document.get("events", ()))
 
     async def wait(self, note: Note, *states: str, seconds: float = PATIENCE) -> str:
         """The state it is in then."""

@@ -21,7 +21,7 @@ LIVE = 7
 """Jobs at a time."""
 RATE = 3 << 20
 """Bytes a second of each file."""
-LARGEST = 2 << 20
+LARGEST = 3 << 20
 BREATH = 0.1
 """Seconds that a client waits for a job before it does something else."""
 PRIORITIES = ("FOREGROUND", "HIGH", "NORMAL", "LOW")
@@ -117,12 +117,14 @@ class Crowd:
             await client.set(note, {"priority": self._chances.choice(PRIORITIES), "description": str(chance)})
         elif chance < 0.25 and len(note.files) < 4:
             await client.add(note, [self.file(note, self._size()) for _ in range(self._chances.choice((1, 2)))])
-        elif chance < 0.3:
+        elif chance < 0.28 and note.key is not None:
+            await client.create(note)
+        elif chance < 0.31:
             await client.ask(note, self._chances.choice(("cancel", "complete")))
         elif note.told == "suspend":
             if note.files:
                 await client.ask(note, "resume")
-        elif chance < 0.36:
+        elif chance < 0.37:
             await client.ask(note, "suspend")
         elif await client.wait(note, "TRANSFERRED", seconds=BREATH) == "TRANSFERRED":
             await client.ask(note, "complete" if chance < 0.85 else "cancel")
@@ -130,10 +132,10 @@ class Crowd:
     async def _poll(self) -> None:
         told = self.told["poll"]
         async with self._service.session() as session:
+            client = Client(session, self._findings)
             with suppress(GoneError):
-                while True:
-                    after = told[-1]["seq"] if told else 0
-                    told += (await session.ok("GET", f"/v1/events?after={after}&wait=60"))["events"]
+                while not self._findings:
+                    told += await client.events(told[-1]["seq"] if told else 0, wait=60)
 
     async def _stream(self) -> None:
         told = self.told["stream"]

@@ -6,6 +6,7 @@ as sent when it is handed to the socket: what was on its way when the service di
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from tests.origin_content import Content
 from tests.origin_reply import Plan
 from tests.origin_wire import Wire
 
+SENDING = 64 << 10
+"""Bytes that the kernel may hold back of what was sent."""
 JUST_NOW = 0.2
 """Seconds in which it is known that the service was killed; the sockets may know before."""
 STEPS = 20
@@ -110,6 +113,8 @@ class CountingOrigin(Origin):
 
     async def _send_body(self, found: Plan, script: Script, reader: asyncio.StreamReader, wire: Wire) -> None:
         assert isinstance(wire, _CountingWire)
+        connection: socket.socket = wire._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENDING)
         wire.fetch = Fetch(wire.path, found.start)
         self.fetches.append(wire.fetch)
         try:

@@ -29,6 +29,8 @@ class Inspector:
     async def inspect(self, session: Session, *, everything: bool = False) -> list[Document]:
         """What is, is true from now on; returns the jobs that were looked at. Raises GoneError."""
         self._take_news()
+        if (await session.ok("GET", "/v1"))["state_lost"]:
+            self._findings.lost.append("the service says that it lost something")
         over = [note for note in self._crowd.notes.values() if note.is_over]
         again = over if everything else [note for note in over if not note.is_looked_at]
         again += [] if everything else self._chances.sample(over, min(SAMPLE, len(over)))
@@ -58,7 +60,8 @@ class Inspector:
         """When all jobs are over: all of them, all events, all that is in the directory. Returns jobs and events."""
         documents = await self.inspect(session, everything=True)
         events: list[Document] = []
-        while page := (await session.ok("GET", f"/v1/events?after={events[-1]['seq'] if events else 0}"))["events"]:
+        client = Client(session, self._findings)
+        while page := await client.events(events[-1]["seq"] if events else 0):
             events += page
         found = self._findings
         found.double += judge_log(events, {document["id"]: document["state"] for document in documents})

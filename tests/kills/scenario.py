@@ -128,8 +128,8 @@ async def _play(service: Service, crowd: Crowd, found: Findings) -> bool:
 
 
 async def _do(client: Client, crowd: Crowd) -> None:
-    waiting, completed = crowd.job(*SIZES[:2], rate=None), crowd.job(*SIZES, rate=None)
-    cancelled = crowd.job(LARGE, rate=SLOW)
+    waiting, completed = crowd.job(*SIZES[:2], rate=None, key="1"), crowd.job(*SIZES, rate=None, key="2")
+    cancelled = crowd.job(LARGE, rate=SLOW, key="3")
     for note in (waiting, completed, cancelled):
         await client.create(note)
     await client.wait(completed, "TRANSFERRED")

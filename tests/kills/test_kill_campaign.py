@@ -1,10 +1,17 @@
 """The service is killed at many moments: what was acknowledged is there, and nothing is there twice or by half."""
 
+import asyncio
+import os
+import shutil
+import signal
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.kills import campaign, scenario
 from tests.kills.fetches import CountingOrigin, Served, sent_again
-from tests.kills.moments import KINDS, SIDES
+from tests.kills.moments import KINDS, SIDES, Moments, count
 from tests.kills.service import Nursery, Service
 from tests.origin_content import Content
 
@@ -25,6 +32,8 @@ async def test_kills_at_any_moment_lose_nothing_and_leave_nothing(tmp_path: Path
     assert figures.cancelled
     assert figures.again_by_kills
     assert max(figures.again_by_kills) <= campaign.MOST_AGAIN
+    assert figures.again_per_transfer <= campaign.SYNC_BATCH
+    await asyncio.to_thread(shutil.rmtree, tmp_path)  # some hundred MiB that are of use only when it failed
 
 
 async def test_kills_before_and_after_each_sync_rename_and_commit_lose_nothing(tmp_path: Path) -> None:
@@ -52,3 +61,20 @@ async def test_a_kill_costs_at_most_two_seconds_of_a_transfer(tmp_path: Path) ->
         again = sent_again(origin.fetches, {"/large": Served("/large", Content(0, size))})
     assert [one.is_by_kill for one in again] == [True, True]
     assert max(one.size for one in again) <= CHECKPOINT_INTERVAL * RATE + GATHERED + campaign.ON_THE_WAY
+
+
+@pytest.mark.parametrize("crash_at", ["commit:before:2", "rename:after:1"])
+async def test_the_launcher_kills_itself_where_it_is_told_to(tmp_path: Path, crash_at: str) -> None:
+    log = tmp_path / "moments"
+    service = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.kills.launcher", "--socket", str(tmp_path / "s"), "--state-dir", str(tmp_path)),
+        env=os.environ | {"CRASH_AT": crash_at, "MOMENTS_LOG": str(log)},
+    )
+    assert await service.wait() == -signal.SIGKILL
+    kind, _, number = crash_at.split(":")
+    assert count(log)[kind] == int(number)
+    assert log.read_text().split()[-1] == kind
+
+
+def test_the_launcher_changes_nothing_unless_it_is_told_to() -> None:
+    assert Moments.of({}) is None

@@ -229,7 +229,7 @@ class Lives:
             "move": lambda: queue.set_remote_name(job_id, index, may, value),
             "prefix": lambda: queue.replace_remote_prefix(job_id, may, value[0], value[1], _as_it_is),
             "validate": lambda: queue.validate(job_id, index, may, is_valid=value),
-            "put_credential": lambda: vault.put_credential(job_id, may, Credential("SERVER", "BASIC", value, "secret")),
+            "put_credential": lambda: vault.put_credential(job_id, may, _credential(value)),
             "remove_credential": lambda: vault.remove_credential(job_id, may, "SERVER", "BASIC"),
         }
         return calls[operation.verb]()
@@ -239,7 +239,8 @@ class Lives:
         uid, job = operation.caller.uid, operation.job
         request = IdempotentRequest(uid, operation.key, operation.name) if operation.key else None
         files = [_file(file) for file in job.files]
-        new = NewJob(operation.caller, {"display_name": operation.name}, files, resume=bool(operation.value))
+        credentials = [_credential(job.credential)] if job.credential else []
+        new = NewJob(operation.caller, {"display_name": operation.name}, files, bool(operation.value), credentials)
         made = await self.stage.queue.create(new, request)
         return f"job {made.properties.display_name}"
 
@@ -280,3 +281,7 @@ def _file(view: FileView) -> File:
 
 def _as_it_is(url: str) -> tuple[str, Sequence[Credential]]:
     return url, ()
+
+
+def _credential(user: str) -> Credential:
+    return Credential("SERVER", "BASIC", user, "secret")
