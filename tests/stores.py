@@ -40,7 +40,11 @@ class SqliteKind:
         dead = self.path
         self._life += 1
         self.path.parent.mkdir()
-        for name in ("queue.db", "queue.db-wal"):  # before the close below can tidy up
+        for name in (
+            "queue.db.mark",
+            "queue.db",
+            "queue.db-wal",
+        ):  # the mark is never ahead; before the close tidies up
             if (dead.parent / name).exists():
                 shutil.copy(dead.parent / name, self.path.parent / name)
         await store.close()

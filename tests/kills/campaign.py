@@ -1,6 +1,9 @@
 """Many kills of one service at work, each at a moment of its own, and what was promised is looked at after it.
 
 Owns the course of a campaign and its figures. What must hold is in notes.py and chronicle.py.
+
+Bytes fetched twice: when a file goes on after a kill that broke its reply off, those that the origin had sent of it
+before and sends again (fetches.py). What a suspend or a stop costs is not charged to kills.
 """
 
 import asyncio
@@ -13,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tests.findings import Findings
 from tests.kills.crowd import Crowd
 from tests.kills.fetches import Again, CountingOrigin, sent_again
 from tests.kills.inspection import Inspector
 from tests.kills.moments import KINDS, SIDES, Kind, Point
-from tests.kills.notes import Findings
 from tests.kills.service import GoneError, Nursery, Service
 
 SYNC_SIZE = 256 << 10

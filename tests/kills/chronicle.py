@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from jobqueue.job import State
 from jobqueue.states import TRANSITIONS
-from tests.kills.notes import FINAL
+from tests.findings import FINAL
 from tests.process import Document
 
 MOVES = {(str(source), str(target)) for moves in TRANSITIONS.values() for source, target in moves.items()}

@@ -6,7 +6,8 @@ Owns the order "doubt, call, certainty". A refusal that has no reason is a findi
 import asyncio
 from collections.abc import Sequence
 
-from tests.kills.notes import Findings, Note
+from tests.findings import Findings
+from tests.kills.notes import Note
 from tests.kills.service import GoneError, Session
 from tests.process import Document
 

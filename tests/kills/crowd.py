@@ -9,9 +9,10 @@ import random
 from contextlib import suppress
 from itertools import count
 
+from tests.findings import Findings
 from tests.kills.client import Client
 from tests.kills.fetches import CountingOrigin, Served
-from tests.kills.notes import Findings, Note
+from tests.kills.notes import Note
 from tests.kills.service import GoneError, Service
 from tests.origin_content import Content
 from tests.process import Document

@@ -6,10 +6,11 @@ Owns what is asked of the service and of the disk for it; what must hold is in n
 import asyncio
 import random
 
+from tests.findings import Findings
 from tests.kills.chronicle import judge_log, judge_reader
 from tests.kills.client import Client
 from tests.kills.crowd import Crowd
-from tests.kills.notes import Findings, Note, judge, judge_rest, look, places
+from tests.kills.notes import Note, judge, judge_rest, look, places
 from tests.kills.service import Service, Session
 from tests.process import Document
 

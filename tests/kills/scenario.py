@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.findings import Findings
 from tests.kills.campaign import SETTINGS
 from tests.kills.client import Client
 from tests.kills.crowd import Crowd
 from tests.kills.fetches import CountingOrigin
 from tests.kills.inspection import Inspector
 from tests.kills.moments import KINDS, SIDES, Kind, Point
-from tests.kills.notes import Findings
 from tests.kills.service import GoneError, Nursery, Service
 
 SIZES = (150_000, 0, 90_000)

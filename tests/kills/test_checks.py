@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.findings import Findings
 from tests.kills.chronicle import judge_log, judge_reader
 from tests.kills.fetches import Fetch, Served, sent_again
 from tests.kills.moments import Point
-from tests.kills.notes import Findings, Note, judge, judge_rest
+from tests.kills.notes import Note, judge, judge_rest
 from tests.kills.scenario import every_point, some_points
 from tests.origin_content import Content
 from tests.process import Document

@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.findings import Findings
 from tests.origin import Origin
 from tests.powercut.client import Clients
 from tests.powercut.fate import MANNERS, Manner
-from tests.powercut.ledger import Findings, Promise, check_files, check_order, check_seen
+from tests.powercut.ledger import Promise, check_files, check_order, check_seen
 from tests.powercut.machine import SYNC_SIZE, Drive, Machine
 from tests.process import Document
 from transfer.shield import to_the_end

@@ -7,8 +7,9 @@ import asyncio
 import random
 from itertools import count
 
+from tests.findings import FINAL, Findings
 from tests.origin import Origin
-from tests.powercut.ledger import FINAL, Findings, Promise
+from tests.powercut.ledger import Promise
 from tests.powercut.machine import Machine
 from tests.process import Document
 

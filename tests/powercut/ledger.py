@@ -9,28 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.findings import FINAL, LEADS_TO, Findings
 from tests.origin import Script
 from tests.process import Document
-
-FINAL = frozenset({"ACKNOWLEDGED", "CANCELLED"})
-LEADS_TO = {"complete": "ACKNOWLEDGED", "cancel": "CANCELLED", "suspend": "SUSPENDED"}
-
-
-@dataclass(slots=True)
-class Findings:
-    """What must not be there, each as a sentence."""
-
-    lost: list[str] = field(default_factory=list)
-    """Of acknowledged jobs: gone, or not as acknowledged."""
-    wrong: list[str] = field(default_factory=list)
-    """Files that are not one whole version, are missing, or had to be given up."""
-    double: list[str] = field(default_factory=list)
-    """Events: twice, out of order, or other ones than a client saw."""
-    left: list[str] = field(default_factory=list)
-    """Temporary files when all jobs are final."""
-
-    def __bool__(self) -> bool:
-        return bool(self.lost or self.wrong or self.double or self.left)
 
 
 @dataclass(slots=True)
