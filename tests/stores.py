@@ -40,11 +40,8 @@ class SqliteKind:
         dead = self.path
         self._life += 1
         self.path.parent.mkdir()
-        for name in (
-            "queue.db.mark",
-            "queue.db",
-            "queue.db-wal",
-        ):  # the mark is never ahead; before the close tidies up
+        # before the close below can tidy up; the mark first, which is never ahead of the rest
+        for name in ("queue.db.mark", "queue.db", "queue.db-wal"):
             if (dead.parent / name).exists():
                 shutil.copy(dead.parent / name, self.path.parent / name)
         await store.close()
