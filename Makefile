@@ -21,7 +21,7 @@ test: $(READY) nginx fuse
 torture: $(READY) fuse
 	$(BIN)/python -m tests.kills --kills 400 --seed $(SEED)
 	$(BIN)/python -m tests.powercut --cuts 200 --seed $(SEED)
-	TORTURE_EXAMPLES=300 $(BIN)/pytest tests/stateful
+	TORTURE_EXAMPLES=300 $(BIN)/pytest -s tests/stateful
 
 bench: $(READY) nginx peers
 	$(BIN)/pytest -m benchmark -s tests/benchmarks

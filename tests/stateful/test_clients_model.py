@@ -474,7 +474,7 @@ def is_refusal(answer: str | None) -> bool:
 @pytest.mark.timeout(0 if EXAMPLES else 300)
 def test_every_answer_and_every_job_is_what_some_order_of_the_calls_explains() -> None:
     limits = settings(
-        max_examples=EXAMPLES or 45,
+        max_examples=EXAMPLES or 80,
         stateful_step_count=40,
         deadline=None,
         derandomize=not EXAMPLES,
