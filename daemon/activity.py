@@ -15,7 +15,7 @@ from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.job import State
 from jobqueue.queue import JobQueue
 from jobqueue.states import ACTIVE
-from jobqueue.transaction import JobQuery, Transaction
+from jobqueue.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +120,11 @@ class Activity:
 
 def _numbers(tx: Transaction) -> tuple[int, int]:
     """Jobs that transfer and jobs that wait."""
-    return len(tx.job_rows(JobQuery(states=ACTIVE))), len(tx.job_rows(JobQuery(states=WAITING)))
+    return tx.count_in(ACTIVE), tx.count_in(WAITING)
 
 
 def _next_wake(tx: Transaction) -> float:
-    if tx.job_rows(JobQuery(states=RUNNABLE), 1) or tx.jobs_with_intent():
+    if tx.count_in(RUNNABLE) or tx.jobs_with_intent():
         return 0.0
     next_wake = tx.next_wake()
     return inf if next_wake is None else next_wake

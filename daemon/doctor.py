@@ -16,12 +16,13 @@ from daemon.dispatch.outcome import lost
 from daemon.dispatch.request import part_record
 from daemon.identity import Executors
 from jobqueue.checkup import files_at_rest, forget, jobs_after, recount, totals_of
+from jobqueue.errors import FileNotInJobError
 from jobqueue.job import File, Job, Owner
 from jobqueue.leftovers import Leftovers
 from jobqueue.lost import is_state_lost, take_note_of_loss
 from jobqueue.queue import JobQueue
 from jobqueue.store import Store
-from jobqueue.transaction import Leftover
+from jobqueue.transaction import Leftover, Transaction
 from transfer.audit import disagreement
 from transfer.errors import LocalFileError
 
@@ -80,9 +81,8 @@ class Doctor:
             row = batch[-1][0].row
 
     async def _file(self, job: Job, file: File, *, fix: bool) -> Finding | None:
-        check = partial(disagreement, file.temporary_name, part_record(file), is_finished=file.transferred)
-        failure = await asyncio.get_running_loop().run_in_executor(self.executors.of(job.owner), check)
-        if failure is None or await self.queue.read(lambda tx: tx.file(job.id, file.index)) != file:
+        failure = await self._disagreement(job, file)
+        if failure is None or not await self.queue.read(lambda tx: _is_as_it_was(tx, job, file)):
             return None
         error = lost(file, failure)
         ends = "the job goes to ERROR, and resume fetches the file again" if file.transferred else "it starts from zero"
@@ -100,6 +100,13 @@ class Doctor:
                 lambda change: forget(change, job.id, file, error, is_starting=self.is_starting)
             )
         return replace(finding, is_mended=is_mended)
+
+    async def _disagreement(self, job: Job, file: File) -> LocalFileError | None:
+        check = partial(disagreement, file.temporary_name, part_record(file), is_finished=file.transferred)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.executors.of(job.owner), check)
+        except (OSError, RuntimeError) as error:  # no thread to be had, or none with this owner's rights
+            return LocalFileError(f"cannot check {file.temporary_name}: {error}", errno.EAGAIN, file.temporary_name)
 
     async def _left(self, owner_uid: int | None, *, fix: bool) -> list[Finding]:
         """Temporary files of jobs that are over, or lost."""
@@ -140,6 +147,13 @@ def _code(failure: LocalFileError, *, is_gone: bool) -> str:
     if not is_gone:
         return "TEMPORARY_FILE_UNREADABLE"
     return "TEMPORARY_FILE_MISSING" if failure.errno == errno.ENOENT else "TEMPORARY_FILE_CHANGED"
+
+
+def _is_as_it_was(tx: Transaction, job: Job, file: File) -> bool:
+    try:
+        return tx.file(job.id, file.index) == file
+    except FileNotInJobError:  # the job has left the history
+        return False
 
 
 def _with_owner(leftover: Leftover) -> Leftover:

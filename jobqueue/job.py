@@ -197,6 +197,7 @@ class File:
         return replace(
             nothing,
             generation=self.generation + 1,
+            validated=None,
             etag=None,
             last_modified=None,
             is_date_weak=False,

@@ -55,8 +55,11 @@ class Leftovers:
             await self.remove([leftover for leftover in found if leftover.owner is not None])
         except (StoreFullError, StoreFailedError) as error:
             log.error("cannot look after leftover temporary files, trying again: %s", error)
-            self.next_try = self._queue.clock.now() + TRY_AGAIN
-            self._on_news()
+            self._later()
+        except Exception:
+            # what cannot be removed, for whatever reason, must not keep the service from running jobs
+            log.exception("cannot remove leftover temporary files")
+            self._later()
 
     async def remove(self, leftovers: Sequence[Leftover]) -> Sequence[Leftover]:
         """Try to remove these; returns those that stay on record."""
@@ -76,6 +79,9 @@ class Leftovers:
         if gone:
             await self._queue.change(forget)
         if left:
-            self.next_try = self._queue.clock.now() + TRY_AGAIN
-            self._on_news()
+            self._later()
         return [leftover for leftover in leftovers if leftover not in gone]
+
+    def _later(self) -> None:
+        self.next_try = self._queue.clock.now() + TRY_AGAIN
+        self._on_news()

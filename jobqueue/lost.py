@@ -34,12 +34,18 @@ async def tell_what_was_lost(queue: JobQueue) -> None:
         noted = change.tx.meta("loss")
         if noted:
             loss = json.loads(noted)
-            event = Event("STATE_LOST", "", EVERYBODY, change.wall, change.now, loss)
-            change.tx.append_event(event)
+            # every user sees it: which jobs of whom is for the log
+            told = {"reason": loss["reason"], "kept": loss["kept"], "jobs_lost": len(loss["jobs"])}
+            change.tx.append_event(Event("STATE_LOST", "", EVERYBODY, change.wall, change.now, told))
             change.has_events = True
             change.tx.set_meta("loss", "")
             change.tx.set_meta("lost_at", repr(change.now))
             log.error(_LOSSES[loss["reason"]], loss["kept"], ", ".join(loss["jobs"]) or "none that is known")
+            orphans = [leftover.path for leftover in change.tx.leftovers() if leftover.owner is None]
+            if orphans:
+                log.warning(
+                    "temporary files of lost jobs (`bitsctl doctor --fix` removes them): %s", ", ".join(orphans)
+                )
 
     if await queue.read(lambda tx: tx.meta("loss")):
         await queue.change(work)

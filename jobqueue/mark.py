@@ -53,4 +53,5 @@ def look_of(path: str) -> str:
     if os.path.exists(f"{path}-wal"):
         return ""
     facts = os.stat(path)
-    return f"{facts.st_ino}:{facts.st_size}:{facts.st_mtime_ns}"
+    # the time of the last change of any sort, which cannot be set back as the date can
+    return f"{facts.st_ino}:{facts.st_size}:{facts.st_ctime_ns}"

@@ -85,6 +85,9 @@ class MemoryTransaction:
     def count_jobs(self, owner_uid: int | None = None) -> int:
         return sum(owner_uid in {None, job.owner.uid} for job in self._live())
 
+    def count_in(self, states: Sequence[State]) -> int:
+        return sum(job.state in states for job in self.every_job())
+
     def job_rows(self, query: JobQuery, limit: int | None = None) -> Sequence[int]:
         found = [
             job.row

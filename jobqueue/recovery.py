@@ -132,6 +132,7 @@ def _replace(path: str, records: Records, reading: Reading) -> None:
     work, fresh = f"{path}.work", f"{path}.new"
     for end in ("", "-wal"):
         if os.path.exists(path + end):
+            os.close(os.open(work + end, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             shutil.copyfile(path + end, work + end)
     with closing(database.connect(fresh, records)) as target:
         database.migrate(target, fresh)

@@ -52,6 +52,10 @@ class SqlTransaction:
         where, values = ("", ()) if owner_uid is None else (" AND owner_uid = ?", (owner_uid,))
         return int(self._number(f"SELECT count(*) FROM jobs WHERE is_final = 0{where}", *values))
 
+    def count_in(self, states: Sequence[State]) -> int:
+        marks = ", ".join("?" * len(states))
+        return int(self._number(f"SELECT count(*) FROM jobs WHERE state IN ({marks})", *states))
+
     def job_rows(self, query: JobQuery, limit: int | None = None) -> Sequence[int]:
         where, values = ["is_final = 0", "row > ?"], [query.after_row]  # type: tuple[list[str], list[object]]
         if query.states is not None:

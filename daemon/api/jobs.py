@@ -93,7 +93,7 @@ async def listing(call: Call) -> web.StreamResponse:
     await response.prepare(call.request)
     await response.write(b'{"jobs":[')
     separator = b""
-    async for page in _pages(call, rows, fields, include_files=query.include == "files"):
+    async for page in _pages(call, rows, fields, owner_uid=wanted.owner_uid, include_files=query.include == "files"):
         await response.write(separator + b",".join(page))
         separator = b","
     end: Document = {"next_cursor": cursor, "seq": seq}
@@ -242,16 +242,17 @@ def _fields(query: JobQuery) -> frozenset[str] | None:
 
 
 async def _pages(
-    call: Call, rows: Sequence[int], fields: frozenset[str] | None, *, include_files: bool
+    call: Call, rows: Sequence[int], fields: frozenset[str] | None, *, owner_uid: int | None, include_files: bool
 ) -> AsyncIterator[list[bytes]]:
-    """The documents of the jobs, as JSON, some hundreds at a time."""
+    """The documents of the jobs, as JSON, some hundreds at a time; of those that are still `owner_uid`'s."""
     documents = call.backend.documents
     include_files = include_files or "files" in (fields or ())
     for start in range(0, len(rows), PAGE):
         page = rows[start : start + PAGE]
 
         def read(tx: Transaction, page: Sequence[int] = page) -> list[tuple[Job, Sequence[File]]]:
-            return [(job, tx.files(job.id) if include_files else ()) for job in tx.jobs(page)]
+            own = [job for job in tx.jobs(page) if owner_uid in {None, job.owner.uid}]
+            return [(job, tx.files(job.id) if include_files else ()) for job in own]
 
         texts = []
         for job, files in await call.backend.queue.read(read):

@@ -209,7 +209,7 @@ class FileList(Document):
 class Event(Document):
     """A stored event; JOB_STATE has `from` and `to`, FILE_TRANSFERRED has `file_index`.
 
-    STATE_LOST is about the whole service: it has `reason`, `kept` and `jobs`, and no `job_id`.
+    STATE_LOST is about the whole service: it has `reason`, `kept` and `jobs_lost`, and no `job_id`.
     """
 
     model_config = ConfigDict(extra="allow")

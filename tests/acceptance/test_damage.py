@@ -41,6 +41,14 @@ async def on_record(bitsd: Bitsd, job: Document) -> None:
             await asyncio.sleep(0.05)
 
 
+async def killed_halfway(bitsd: Bitsd, origin: Origin) -> tuple[Document, Script]:
+    """The service is down, and half of the job's file is on record."""
+    job, file = await running(bitsd, origin)
+    await on_record(bitsd, job)
+    await bitsd.kill()
+    return job, file
+
+
 async def finishes(bitsd: Bitsd, job: Document, file: Script) -> None:
     await bitsd.wait(job, "TRANSFERRED")
     assert (await bitsd.act(job, "complete"))["result"] == "S_OK"
@@ -117,9 +125,7 @@ async def test_after_a_kill_what_was_recorded_is_not_fetched_again(tmp_path: Pat
     async with Origin() as origin:
         bitsd = Bitsd(tmp_path, BITSD_TRANSFER__STALL_TIMEOUT="600")
         async with bitsd:
-            job, file = await running(bitsd, origin)
-            await on_record(bitsd, job)
-            await bitsd.kill()
+            job, file = await killed_halfway(bitsd, origin)
             await bitsd.start()
             await finishes(bitsd, job, file)
         assert origin.ranges("/a") == [None, f"bytes={HALF}-"]
@@ -177,6 +183,8 @@ async def test_a_damaged_database_is_mended_and_what_is_lost_is_told(tmp_path: P
             if is_lost:
                 (event,) = await losses(bitsd)
                 assert event["job_id"] is None
+                assert event["jobs_lost"] <= len(jobs)
+                assert not any(job["id"] in str(event) for job in jobs), "every user sees it"
                 assert event["seq"] > last, "numbers of events are not given out again"
                 assert "ERROR jobqueue.lost" in bitsd.log
             for job in there:
@@ -197,9 +205,7 @@ async def test_an_older_queue_and_its_log_put_back_is_told_and_fetches_nothing_w
     async with Origin() as origin:
         bitsd = Bitsd(tmp_path, BITSD_TRANSFER__STALL_TIMEOUT="600")
         async with bitsd:
-            job, file = await running(bitsd, origin)
-            await on_record(bitsd, job)
-            await bitsd.kill()
+            job, file = await killed_halfway(bitsd, origin)
             shutil.copytree(bitsd.home / "state", bitsd.home / "older")
             await bitsd.start()
             await bitsd.wait(job, "TRANSFERRED")
@@ -217,9 +223,7 @@ async def test_a_file_of_another_version_under_an_older_record_is_not_continued(
     async with Origin() as origin:
         bitsd = Bitsd(tmp_path, BITSD_TRANSFER__STALL_TIMEOUT="600")
         async with bitsd:
-            job, file = await running(bitsd, origin)
-            await on_record(bitsd, job)
-            await bitsd.kill()
+            job, file = await killed_halfway(bitsd, origin)
             part = bitsd.downloads / bitsd.leftovers()[0]
             with part.open("r+b") as other:  # the same inode, as a restart of the file leaves it
                 other.truncate(0)

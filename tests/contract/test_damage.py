@@ -167,6 +167,30 @@ async def test_a_changed_value_in_a_sound_structure_is_found(path: Path) -> None
     assert found.loss["jobs"] == sorted(set(before.jobs) - set(found.jobs))
 
 
+async def test_damage_is_found_although_the_date_of_the_file_was_set_back(path: Path) -> None:
+    before, facts = await look(path), path.stat()
+    path.write_bytes(path.read_bytes().replace(b"http://", b"http:/j", 1))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    found = await check(path, before)
+    assert found is not None
+    assert len(found.jobs) == JOBS - 1
+
+
+async def test_no_copy_of_a_damaged_database_is_open_to_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overwrite(path, 11)
+    real, modes = shutil.copyfile, set()
+
+    def copied(source: str, target: str) -> object:
+        done = real(source, target)
+        modes.add(os.stat(target).st_mode & 0o777)
+        return done
+
+    monkeypatch.setattr(shutil, "copyfile", copied)
+    found = await look(path)
+    modes |= {file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert (modes, found.loss is not None) == ({0o600}, True)
+
+
 @pytest.mark.parametrize("page", [1, 2, 5, 11, 17, 23, 40])
 async def test_a_page_of_noise_costs_what_was_on_it_and_orphans_are_on_record(path: Path, page: int) -> None:
     before = await look(path)

@@ -1,14 +1,17 @@
 """Complete, Cancel and a service that stops or dies at any moment of them; both stores."""
 
 import asyncio
+import errno
+from collections.abc import Sequence
 
 import pytest
 
 from jobqueue.errors import InvalidStateError, JobQueueError, StoreFullError
-from jobqueue.job import Finished, State
+from jobqueue.job import Finished, Owner, State
 from jobqueue.order import Slots
 from jobqueue.store import Store
-from tests.builders import HOUR, a_file, fatal, transient
+from jobqueue.transaction import Leftover
+from tests.builders import ANNA, HOUR, a_file, fatal, transient
 from tests.queue_stage import FakeFiles, Stage, anyone, pass_time, settle, staged
 from tests.stores import StoreKind
 
@@ -139,6 +142,25 @@ async def test_temporary_files_that_stay_behind_are_told(store: Store, verb: str
         on.files.stuck = frozenset({file.temporary_name})
         job, result = await getattr(on.finisher, verb)(job_id, anyone)
         assert (job.state.is_final, result) == (True, "BG_S_UNABLE_TO_DELETE_FILES")
+
+
+async def test_a_leftover_that_nobody_can_be_found_to_remove_costs_the_service_nothing(store: Store) -> None:
+    class NoThread(FakeFiles):
+        async def discard(self, owner: Owner, paths: Sequence[str]) -> Sequence[str]:
+            if self.stuck:
+                raise OSError(errno.EAGAIN, "no thread to be had")
+            return await super().discard(owner, paths)
+
+    leftover = Leftover("/data/.BIT1.tmp", "gone", ANNA, 1.0)
+    await store.write(lambda tx: tx.put_leftover(leftover))
+    files = NoThread(stuck=frozenset({leftover.path}))
+    async with staged(store, files=files) as on:
+        job_id = await a_transferred_job(on)
+        assert await on.state(job_id) == "TRANSFERRED"
+        assert await on.queue.read(lambda tx: list(tx.leftovers())) == [leftover]
+        files.stuck = frozenset()
+        await pass_time(HOUR + 1)
+        assert await on.queue.read(lambda tx: list(tx.leftovers())) == []
 
 
 async def test_nothing_comes_between_the_two_steps_of_an_end(store: Store) -> None:

@@ -51,6 +51,12 @@ async def test_a_listing_is_in_the_order_of_creation_and_never_holds_a_final_job
     assert [job.id for job in await store.read(lambda tx: list(tx.every_job()))] == [str(state) for state in State]
 
 
+async def test_jobs_are_counted_by_state(store: Store) -> None:
+    await store.write(inserting(named("a", State.QUEUED), named("b", State.QUEUED), named("c", State.ERROR)))
+    for states, count in (((State.QUEUED,), 2), ((State.QUEUED, State.ERROR), 3), ((State.TRANSFERRED,), 0)):
+        assert await store.read(lambda tx, states=states: tx.count_in(states)) == count  # type: ignore[misc]
+
+
 async def test_a_listing_is_filtered_by_state_owner_and_change(store: Store) -> None:
     jobs = [
         named("a", State.QUEUED, changed_seq=1),

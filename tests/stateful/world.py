@@ -244,7 +244,7 @@ class World:
                 if not file.done or file.completed:
                     continue
                 if file.local in self.lost:
-                    emptied = job.with_file(index, done=False)
+                    emptied = job.with_file(index, done=False, validated=None)
                     self.save(name, replace(emptied, state="ERROR"))
                     return "E_LOCAL_FILE"
                 if file.local in self.locked:
