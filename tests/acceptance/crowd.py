@@ -33,9 +33,13 @@ def connect(path: str, data: bytes) -> socket.socket:
 
 
 def open_stream(path: str, target: str) -> socket.socket:
-    """A stream whose head was read, and whose first line may have been."""
-    connection = connect(path, STREAM.format(target).encode())
-    assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    """A stream whose head was read, and nothing behind it: the first events may come together with it."""
+    connection, head = connect(path, STREAM.format(target).encode()), b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.recv(1)
+        assert byte, head
+        head += byte
+    assert head.startswith(b"HTTP/1.1 200")
     return connection
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -178,16 +179,15 @@ async def test_a_client_that_takes_nothing_is_given_up_and_goes_on_where_it_was(
         job = await bitsd.create(name="loud")
         before = await idle_descriptors(bitsd)
         connection = crowd.open_stream(bitsd.socket, "/v1/events?after=1")
-        idle = crowd.open_stream(bitsd.socket, "/v1/events?after=1000000")
-        await until(lambda: descriptors(bitsd) == before + 2)
-        await make_events(bitsd, job, 2000)
-        await until(lambda: descriptors(bitsd) == before + 1)
+        with closing(crowd.open_stream(bitsd.socket, "/v1/events?after=1000000")):  # idle, and therefore kept
+            await until(lambda: descriptors(bitsd) == before + 2)
+            await make_events(bitsd, job, 2000)
+            await until(lambda: descriptors(bitsd) == before + 1)
         seqs = await read_seqs(connection, 2001)
         assert seqs == list(range(2, len(seqs) + 2))
         assert 1 < len(seqs) < 2000
         again = crowd.open_stream(bitsd.socket, f"/v1/events?after={seqs[-1]}")
         assert seqs + await read_seqs(again, 2001) == list(range(2, 2002))
-        idle.close()
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
