@@ -66,13 +66,14 @@ class RetrySection(_Section):
 
 
 class TransferSection(_Section):
-    """`[transfer]`; timeouts in seconds, `chunk_size` in bytes, `connections_per_host` 0 = no limit."""
+    """`[transfer]`; timeouts in seconds, sizes in bytes; `connections_per_host` 0 = no limit."""
 
     connections_per_job: Annotated[int, Field(ge=1, le=64)] = 4
     connections_per_host: Count = 0
     connect_timeout: Positive = 15
     stall_timeout: Positive = 30
     chunk_size: Annotated[int, Field(ge=65_536, le=16_777_216)] = 1_048_576
+    take_over_size: Annotated[int, Field(ge=-1)] = 1_048_576
     user_agent: str = f"bitsd/{__version__}"
     max_redirects: Count = 10
     ca_bundle: str = ""

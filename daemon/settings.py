@@ -39,6 +39,7 @@ def transfer_settings(config: Config) -> Settings:
         connect_timeout=own.connect_timeout,
         stall_timeout=own.stall_timeout,
         chunk_size=own.chunk_size,
+        take_over_size=own.take_over_size,
         user_agent=own.user_agent,
         max_redirects=own.max_redirects,
     )

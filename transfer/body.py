@@ -10,6 +10,7 @@ from aiohttp.connector import Connection
 
 from transfer.line import Line
 from transfer.translate import translated
+from transfer.wire import SocketWire, duplicate
 
 
 class Response(aiohttp.ClientResponse):
@@ -30,6 +31,22 @@ class Response(aiohttp.ClientResponse):
         self.hidden_length = line.framing.hidden
         return found
 
+    def take(self, least: int) -> SocketWire | None:
+        """The connection in place of the body, if that has so many bytes and nothing of it was read; see Line."""
+        length = self.line.framing.length if self.line is not None else None
+        if self.line is None or self.connection is None or self.connection.transport is None:
+            return None
+        if length is None or not 0 <= least <= length:
+            return None
+        try:
+            connection = duplicate(self.connection.transport.get_extra_info("socket"))
+        except OSError:  # no descriptor to be had: aiohttp has one
+            return None
+        if (taken := self.line.take()) is None:
+            connection.close()
+            return None
+        return SocketWire(connection, *taken, str(self.url))
+
 
 class Body(AsyncIterator[bytes]):
     """In whatever pieces the connection has ready. Raises StalledError or ConnectionLostError when it breaks off."""
@@ -48,6 +65,8 @@ class Body(AsyncIterator[bytes]):
         with translated(self._url):
             if self._broken is not None:
                 raise self._broken
+            if self._line is not None:
+                self._line.flow()
             try:
                 chunk = await self._content.readany()
             except (aiohttp.ClientError, OSError) as error:

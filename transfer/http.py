@@ -70,7 +70,7 @@ class HttpSource:
         """The reply to `ask` after redirects; its connection lives as long as the block. Raises TransferError."""
         response = await self._follow(ask)
         try:
-            yield Reply(_head_of(response), Body(response))
+            yield Reply(_head_of(response), Body(response), lambda: response.take(self.settings.take_over_size))
         finally:
             response.close()
 

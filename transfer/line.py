@@ -10,6 +10,7 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from transfer.head import LARGEST, LONGEST_LINE
 from transfer.tls import Stream
@@ -57,10 +58,26 @@ def _status(head: bytes) -> int:
     return int(found[1]) if found else 0
 
 
-class Line(asyncio.Protocol):
-    """Between a connection's transport and `inner`, aiohttp's protocol, from the first request on."""
+class Inner(Protocol):
+    """What of aiohttp's protocol is used here."""
 
-    def __init__(self, inner: asyncio.Protocol, transport: asyncio.Transport) -> None:
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> bool | None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+class Line(asyncio.Protocol):
+    """Between a connection's transport and `inner`, aiohttp's protocol, from the first request on.
+
+    A body of known length that is not all here yet is held back until it is said how it is to be read: `flow` = by
+    aiohttp, `take` = by somebody else, from the connection itself. The connection is not read meanwhile.
+    """
+
+    def __init__(self, inner: Inner, transport: asyncio.Transport) -> None:
         self.framing = Framing(b"")
         self._inner = inner
         self._transport = transport
@@ -70,13 +87,32 @@ class Line(asyncio.Protocol):
         self._head: bytearray | None = None
         self._searched = 0
         self._left: int | None = None
+        self._held: bytes | None = None
         self._is_lost = False
         self._reason: Exception | None = None
 
     def expect(self, method: str) -> None:
         """The next bytes are the reply to a request by `method`."""
         self._method, self._on_lost = method, None
-        self._head, self._searched, self._left = bytearray(), 0, None
+        self._head, self._searched, self._left, self._held = bytearray(), 0, None, None
+
+    def flow(self) -> None:
+        """Give the body to aiohttp, unless it has it already."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._inner.resume_reading()
+            if held:
+                self._pass(held)
+
+    def take(self) -> tuple[bytes, int] | None:
+        """What came of the body and how many bytes it has, for whoever reads the rest from the connection.
+
+        None = the body is nothing to be taken: of unknown length, over TLS, or aiohttp has it already.
+        """
+        if self._held is None or self._left is None or len(self._held) > self._left:
+            return None
+        held, self._held = self._held, None
+        return held, self._left
 
     def tell(self, on_lost: Callable[[], None]) -> None:
         """Call this when the connection is gone, unless another reply is expected by then."""
@@ -116,7 +152,10 @@ class Line(asyncio.Protocol):
         self._left = self.framing.length
         if head:
             self._inner.data_received(self.framing.head)
-        if rest:
+        if self._left is not None and len(rest) < self._left and self._tls is None:
+            self._inner.pause_reading()
+            self._held = rest
+        elif rest:
             self._pass(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -138,6 +177,9 @@ class Line(asyncio.Protocol):
 
     def _pass(self, data: bytes) -> None:
         """Bytes of a body. More of them than promised belong to nothing, and neither does the connection then."""
+        if self._held is not None:  # a transport may have read more before it was told to pause
+            self._held += data
+            return
         if self._left is None:
             self._inner.data_received(data)
             return

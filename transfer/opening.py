@@ -37,7 +37,7 @@ class Opening:
         return self.record.offset if self.is_resumed else 0
 
     def __call__(self, path: str, _flags: int) -> int:
-        """The descriptor, standing at `offset`. Raises OSError."""
+        """The descriptor. Raises OSError."""
         number = self._reopen(path) if self.record.inode is not None else None
         if number is None:
             number = self._create(path)
@@ -56,7 +56,6 @@ class Opening:
             self.is_resumed = self._is_ours(facts)
             self.is_untouched = (facts.st_size, facts.st_mtime_ns) == (self.record.offset, self.record.mtime)
             if self.is_resumed:
-                os.lseek(number, self.offset, os.SEEK_SET)
                 return number
         except OSError:
             os.close(number)

@@ -49,14 +49,22 @@ class PartFile:
         self.offset = opening.offset
         self.is_resumed = opening.is_resumed
         """It is the file on record, not a new one."""
-        self.end = opening.offset
-        """Where the next byte goes."""
-        self.checksum = 0
-        """Of all bytes before `end`."""
+        self.tail = (opening.offset, 0)
+        """Where the next byte goes, and the checksum of all bytes before it: one value, whichever thread looks."""
         self._opening = opening
         self._file = file
         self._executor = executor
         self._is_name_synced = False
+
+    @property
+    def end(self) -> int:
+        """Where the next byte goes."""
+        return self.tail[0]
+
+    @property
+    def checksum(self) -> int:
+        """Of all bytes before `end`."""
+        return self.tail[1]
 
     async def is_as_recorded(self) -> bool:
         """Whether the bytes before `offset` are those on record; what is behind them is cut off then.
@@ -67,7 +75,7 @@ class PartFile:
         if not self.is_resumed:
             return True
         if self._opening.is_untouched and record.checksum is not None:
-            self.checksum = record.checksum
+            self.tail = (self.end, record.checksum)
             return True
         if not await self._read_back():
             return False
@@ -82,14 +90,15 @@ class PartFile:
         with local_failure("reserve space for", self.path):
             await on_executor(self._executor, lambda: space.reserve(self._file.fileno(), self.path, size))
 
-    async def write(self, data: bytes) -> None:
-        """Append all of `data`; after a failure `end` tells how much of it is in the file."""
+    def append(self, data: bytes | memoryview) -> None:
+        """Blocking. Append all of `data`; after a failure `end` tells how much of it is in the file."""
         left = memoryview(data)
+        number, (end, checksum) = self._file.fileno(), self.tail
         with local_failure("write", self.path):
             while left:
-                count = await self._file.write(left)
-                self.end += count
-                self.checksum = crc32c(left[:count], self.checksum)
+                count = os.pwrite(number, left, end)
+                end, checksum = end + count, crc32c(left[:count], checksum)
+                self.tail = (end, checksum)
                 left = left[count:]
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -108,23 +117,23 @@ class PartFile:
     async def clear(self) -> None:
         """Throw all bytes away; writing begins at zero."""
         with local_failure("truncate", self.path):
-            await self._file.seek(0)
-            await self._file.truncate()
-        self.end = self.checksum = 0
+            await self._file.truncate(0)
+        self.tail = (0, 0)
 
     async def _read_back(self) -> bool:
         """Have the checksum of what is on record; False when it cannot be read to its end."""
-        number, read = self._file.fileno(), 0
+        number, read, so_far = self._file.fileno(), 0, 0
         while read < self.end:
             length = min(PROOF_SIZE, self.end - read)
             with local_failure("read", self.path):
-                count, self.checksum = await on_executor(
+                count, so_far = await on_executor(
                     self._executor,
-                    lambda at=read, length=length: checksum(number, at, length, self.checksum),  # type: ignore[misc]
+                    lambda at=read, length=length, before=so_far: checksum(number, at, length, before),  # type: ignore[misc]
                 )
             if not count:
                 return False
             read += count
+        self.tail = (read, so_far)
         return True
 
     def _sync(self) -> int:

@@ -13,11 +13,14 @@ from transfer.integrity import Pairs
 from transfer.partfile import PartFile, on_executor
 from transfer.request import Observer, Progress, Settings
 from transfer.shield import to_the_end
+from transfer.source import Wire
 from transfer.verify import Digests
 
 LONGEST_GATHERING = 0.5
 """Seconds that bytes of a slow body may wait in memory while more arrive."""
 SEED_SIZE = 4 << 20
+TURN = 16 << 20
+"""Bytes that a thread takes from a connection before it looks whether there is something else to do."""
 
 
 class Sink:
@@ -63,6 +66,11 @@ class Sink:
         return self._progress.transferred + self._gathered
 
     @property
+    def has_digests(self) -> bool:
+        """Whether all bytes have to be seen on their way."""
+        return bool(self._digests or self._body)
+
+    @property
     def _unsynced(self) -> int:
         return self._part.end - self._synced
 
@@ -97,8 +105,7 @@ class Sink:
         self._gathered += len(chunk)
         if self._gathered >= self._settings.chunk_size or self._loop.time() - self._flushed_at >= LONGEST_GATHERING:
             await self.flush()
-            while self._unsynced >= 2 * self._settings.sync_size:
-                await self.sync()  # the disk is slower than the network
+            await self._hold_back()
 
     async def flush(self) -> None:
         """Write what is gathered."""
@@ -111,20 +118,46 @@ class Sink:
 
     async def _write(self, data: bytes) -> None:
         hashing = None
-        if self._digests or self._body:
+        if self.has_digests:
             hashing = self._loop.run_in_executor(self._executor, self._hash, data)
         before = self._part.end
         try:
-            await self._part.write(data)
+            await on_executor(self._executor, lambda: self._part.append(data))
         finally:
             if hashing is not None:
                 await hashing
-            taken = self._part.end - before  # a disk that fills up takes some of it
             self._gathered -= len(data)
-            self._progress.transferred += taken
-            self.landed += taken
-            if self._unsynced >= self._settings.sync_size:
-                self._is_much_unsynced.set()
+            self._count(before)
+
+    def _count(self, before: int) -> None:
+        """The bytes that are in the file now: a disk that fills up takes some of what it is given."""
+        taken = self._part.end - before
+        self._progress.transferred += taken
+        self.landed += taken
+        if self._unsynced >= self._settings.sync_size:
+            self._is_much_unsynced.set()
+
+    async def pump(self, wire: Wire) -> int:
+        """Take what `wire` brings, to its end; returns how many bytes that were. Not while digests are expected."""
+        length = wire.left
+        while wire.left and not wire.is_ended:
+            await wire.more(self._settings.stall_timeout)
+            async with self._writing:
+                await to_the_end(self._move(wire))
+            await self._hold_back()
+        return length - wire.left
+
+    async def _move(self, wire: Wire) -> None:
+        before = self._part.end
+        try:
+            await on_executor(self._executor, lambda: wire.move(self._part.append, TURN))
+        finally:
+            self._count(before)
+
+    async def _hold_back(self) -> None:
+        """While the disk is slower than the network."""
+        while self._unsynced >= 2 * self._settings.sync_size:
+            await self.sync()
 
     def _hash(self, data: bytes) -> None:
         self._digests.update(data)
@@ -166,7 +199,7 @@ class Sink:
 
     async def _bring_down(self) -> int:
         """Bring what is written by now to the disk; returns its checksum."""
-        written, checksum = self._part.end, self._part.checksum
+        written, checksum = self._part.tail
         try:
             self.mtime = await self._part.sync()
         except LocalFileError:

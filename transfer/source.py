@@ -3,8 +3,8 @@
 http.py is the real implementation, fake.py a scripted one for tests.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,12 +55,31 @@ class Head:
         return "\r\n".join(lines) + "\r\n"
 
 
+class Wire(AbstractContextManager["Wire", None], Protocol):
+    """The body of a reply as a connection from which a thread takes it. `with` it; what is left goes with it."""
+
+    left: int
+    """Bytes still to come."""
+    is_ended: bool
+    """No more will come, for the connection is gone."""
+
+    async def more(self, silence: float) -> None:
+        """Returns when `move` has something to do. Raises StalledError after so many seconds without a byte."""
+
+    def move(self, write: Callable[[memoryview], None], most: int) -> None:
+        """Blocking, for a moment: hand what has come to `write`, at most `most` bytes and a block."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply whose body is still to come. `chunks` raises StalledError or ConnectionLostError when it breaks off."""
+    """A reply whose body is still to come. `chunks` raises StalledError or ConnectionLostError when it breaks off.
+
+    `take`: its connection in place of `chunks`, None when they are the only way. Asked before the first chunk.
+    """
 
     head: Head
     chunks: AsyncIterator[bytes]
+    take: Callable[[], Wire | None] = lambda: None
 
 
 class Source(Protocol):

@@ -229,8 +229,13 @@ class _Attempt:
 
     async def _stream(self, reply: Reply, length: int | None, skip: int, *, is_checked: bool) -> None:
         """Take the body but for its first `skip` bytes, which are here; `is_checked`: see that they are the same."""
-        here = await self._part.read(self._sink.position - skip, skip) if is_checked else b""
         self._sink.begin_body(() if skip else content_digests(reply.head))
+        wire = None if skip or length is None or self._sink.has_digests else reply.take()
+        if wire is not None:
+            with wire:
+                self._require_all(reply, await self._sink.pump(wire), length)
+            return
+        here = await self._part.read(self._sink.position - skip, skip) if is_checked else b""
         received = 0
         async for chunk in reply.chunks:
             again = chunk[: max(0, skip - received)]
@@ -246,9 +251,12 @@ class _Attempt:
             if fresh:
                 await self._sink.add(fresh)
         await self._sink.flush()
+        self._require_all(reply, received, length)
+        self._sink.verify_body()
+
+    def _require_all(self, reply: Reply, received: int, length: int | None) -> None:
         if length is not None and received < length:
             raise ConnectionLostError(f"cannot fetch {shown(reply.head.url)}: the body is shorter than was promised")
-        self._sink.verify_body()
 
     async def _is_unchanged(self) -> bool:
         """Ranges that came one after the other are of one version (recheck.py)."""

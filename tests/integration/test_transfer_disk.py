@@ -1,5 +1,6 @@
 """What the disk says no to: each step of a transfer fails by the name of the error and the path, and harms nothing."""
 
+import asyncio
 import ctypes
 import errno
 import os
@@ -38,7 +39,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 async def part(tmp_path: Path) -> AsyncIterator[PartFile]:
     with ThreadPoolExecutor(4) as executor:
         async with part_file(str(tmp_path / "part"), PartRecord(), executor=executor) as opened:
-            await opened.write(b"0123")
+            opened.append(b"0123")
             yield opened
 
 
@@ -249,7 +250,7 @@ def breaks_file(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
 
 STEPS: dict[str, Callable[[PartFile], Any]] = {
     "reserve space for": lambda part: part.reserve(ROOM),
-    "write": lambda part: part.write(b"x"),
+    "write": lambda part: asyncio.to_thread(part.append, b"x"),
     "read": lambda part: part.read(0, 4),
     "sync": lambda part: part.sync(),
     "truncate": lambda part: part.clear(),
@@ -265,7 +266,7 @@ async def test_every_step_fails_by_its_name_and_path(
         breaks(patch, os, "pread", code)
         breaks(patch, os, "fsync", code)
         breaks(patch, os, "fstatvfs", code)
-        breaks_file(patch, "write", code)
+        breaks(patch, os, "pwrite", code)
         breaks_file(patch, "truncate", code)
         with pytest.raises(LocalFileError) as caught:
             await STEPS[verb](part)
@@ -299,11 +300,9 @@ async def test_a_file_that_cannot_be_closed_is_not_finished(
 async def test_a_write_that_the_disk_takes_in_pieces_arrives_whole(
     part: PartFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def write(self: Any, data: memoryview) -> int:  # noqa: ANN401
-        return os.write(self.fileno(), data[:3])
-
-    monkeypatch.setattr("aiofiles.threadpool.binary.AsyncFileIO.write", write)
-    await part.write(b"456789abcdef")
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda number, data, offset: whole(number, data[:3], offset))
+    part.append(b"456789abcdef")
     assert Path(part.path).read_bytes() == b"0123456789abcdef"
 
 

@@ -20,12 +20,19 @@ class Parser(asyncio.Protocol):
     def __init__(self) -> None:
         self.seen = b""
         self.is_lost = False
+        self.is_paused = False
 
     def data_received(self, data: bytes) -> None:
         self.seen += data
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
 
 class Wire(asyncio.Transport):
@@ -46,6 +53,7 @@ def fed(line: Line, reply: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(reply), *(cut % len(reply) for cut in cuts)})
     for start, end in pairwise(places):
         line.data_received(reply[start:end])
+    line.flow()
 
 
 @pytest.mark.parametrize(
