@@ -23,8 +23,11 @@ torture: $(READY) fuse
 	$(BIN)/python -m tests.powercut --cuts 200 --seed $(SEED)
 	TORTURE_EXAMPLES=300 $(BIN)/pytest -s tests/stateful
 
+# bitsd beside its peers, row by row: writes docs/performance.md and its chart. About half an hour and 24 GiB of disk.
+# A few rows, nothing written: .venv/bin/python -m tests.benchmarks --only plain,tls --runs 3
 bench: $(READY) nginx peers
-	$(BIN)/pytest -m benchmark -s tests/benchmarks
+	$(BIN)/pytest -m benchmark tests/benchmarks
+	$(BIN)/python -m tests.benchmarks --write
 
 # Who publishes a wrong file? Writes docs/faults.md and the table in README.md; some minutes.
 bench-faults: $(READY) peers
@@ -62,5 +65,5 @@ fuse:
 		echo "fuse3 is not installed and cannot be installed without root"
 
 peers:
-	@command -v aria2c >/dev/null && command -v curl >/dev/null && command -v wget >/dev/null && command -v wget2 >/dev/null || { [ "$$(id -u)" = 0 ] && \
-		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends aria2 curl wget wget2 >/dev/null; }
+	@(for tool in aria2c curl openssl wget wget2; do command -v $$tool >/dev/null || exit 1; done) || { [ "$$(id -u)" = 0 ] && \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends aria2 curl openssl wget wget2 >/dev/null; }
