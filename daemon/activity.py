@@ -4,6 +4,7 @@ Woken by changes of the queue and by callers; nothing polls. Owns no decision ab
 """
 
 import asyncio
+import contextlib
 import logging
 from math import inf
 
@@ -88,14 +89,15 @@ class Activity:
         """
         while True:
             news = self._news
-            next_wake = 0.0 if self._calls else await self._next_wake()
-            is_worth_it = 0 < 2 * self.idle_exit < next_wake - self._queue.clock.now()
-            try:
-                async with asyncio.timeout(self.idle_exit if is_worth_it else None):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.idle_exit or None):
                     await news.wait()
-            except TimeoutError:
-                if await self._has_timer(next_wake) and not news.is_set():
+            if not news.is_set():
+                next_wake = 0.0 if self._calls else await self._next_wake()
+                is_worth_it = self.idle_exit < next_wake - self._queue.clock.now()
+                if is_worth_it and await self._has_timer(next_wake) and not news.is_set():
                     return
+                await news.wait()
 
     async def _next_wake(self) -> float:
         """When a job must be looked at (service time): 0 = at once, also while the store is in trouble; inf = never."""
@@ -124,7 +126,7 @@ def _numbers(tx: Transaction) -> tuple[int, int]:
 
 
 def _next_wake(tx: Transaction) -> float:
-    if tx.count_in(RUNNABLE) or tx.jobs_with_intent():
+    if tx.is_any_in(RUNNABLE) or tx.jobs_with_intent():
         return 0.0
     next_wake = tx.next_wake()
     return inf if next_wake is None else next_wake

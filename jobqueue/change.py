@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from jobqueue import retry
+from jobqueue.ids import Ids
 from jobqueue.job import Event, File, Job, JobError, State
 from jobqueue.secrets import Credential, JobSecrets
 from jobqueue.states import Trigger, advance
@@ -33,15 +34,20 @@ class Clock(Protocol):
 
 @dataclass(slots=True)
 class Change:
-    """Handed to the work of one transaction. `is_scheduling`: the scheduler must look once this is committed."""
+    """Handed to the work of one transaction. `is_scheduling`: the scheduler must look once this is committed.
+
+    `job_ids`: the jobs that are not on record any more as they were before.
+    """
 
     tx: Transaction
     now: float
     wall: float
     policy: retry.Policy
+    ids: Ids
     next_wake: float
     is_scheduling: bool = field(default=False, init=False)
     has_events: bool = field(default=False, init=False)
+    job_ids: set[str] = field(default_factory=set, init=False)
 
     def advance(self, job: Job, trigger: Trigger, error: JobError | None = None) -> Job:
         """states.advance at this change's time. Raises InvalidStateError."""
@@ -54,6 +60,15 @@ class Change:
         """
         if new == old and not has_new_files:
             return old
+        new = self.changed(old, new, by_owner=by_owner)
+        if new.state.is_final:
+            self.tx.put_secrets(new.id, JobSecrets())
+            new = replace(new, properties=replace(new.properties, client_certificate=None))
+        self.keep(new)
+        return new
+
+    def changed(self, old: Job, new: Job, *, by_owner: bool) -> Job:
+        """What became of `old`, with its events; still to be stored."""
         timers = replace(new.timers, activity_at=self.now) if by_owner else new.timers
         new = replace(new, revision=old.revision + 1, modified=self.wall, timers=timers)
         if new.state is old.state:
@@ -65,18 +80,22 @@ class Change:
         if new.state is State.ERROR and new.error is not None and (old.state, old.error) != (new.state, new.error):
             new = self.emit(new, "JOB_ERROR", code=new.error.code, message=new.error.message)
         self.is_scheduling = self.is_scheduling or bool({old.state, new.state} & SCHEDULED)
-        if new.state.is_final:
-            self.tx.put_secrets(new.id, JobSecrets())
-            new = replace(new, properties=replace(new.properties, client_certificate=None))
-        self.keep(new)
         return new
+
+    def insert(self, job: Job) -> Job:
+        """Store a new job; returns it as the store has it."""
+        return self.tx.insert_job(job, self._wake_at(job))
 
     def keep(self, job: Job) -> None:
         """Store progress and timers: nothing that counts as a change of the job."""
-        wake_at = retry.wake_at(job, self.policy)
-        if wake_at is not None and wake_at < self.next_wake:
-            self.is_scheduling = True
-        self.tx.put_job(job, wake_at)
+        self.job_ids.add(job.id)
+        self.tx.put_job(job, self._wake_at(job))
+
+    def delete(self, job: Job) -> None:
+        """It leaves the history, and is not on record any more."""
+        self.job_ids.add(job.id)
+        self.emit(job, "JOB_REMOVED")
+        self.tx.delete_job(job.id)
 
     def put_file(self, job: Job, old: File | None, new: File) -> Job:
         """Store a file; returns the job with its totals brought up to date, still to be saved or kept."""
@@ -98,3 +117,10 @@ class Change:
         self.has_events = True
         seq = self.tx.append_event(Event(kind, job.id, job.owner.uid, self.wall, self.now, data))
         return replace(job, changed_seq=seq)
+
+    def _wake_at(self, job: Job) -> float | None:
+        """When the scheduler must look at the job again; it does so at once if that is sooner than it meant to."""
+        wake_at = retry.wake_at(job, self.policy)
+        if wake_at is not None and wake_at < self.next_wake:
+            self.is_scheduling = True
+        return wake_at

@@ -20,6 +20,8 @@ SCRIPTS = {
     if script.name.endswith(".sql")
 }
 NEWEST = max(SCRIPTS)
+FIRST_WITH_SUMS = 3
+"""The schema that gave every row its checksum; the summed columns are the same since (sums.py)."""
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 

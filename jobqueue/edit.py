@@ -55,6 +55,16 @@ def set_properties(job: Job, values: Mapping[str, object]) -> Job:
             field="custom_headers_write_only",
         )
     wanted = replace(current, **values)  # type: ignore[arg-type]  # names and types were checked at the wire
+    return replace(job, properties=_fitted(wanted, values))
+
+
+def new_properties(values: Mapping[str, object]) -> Properties:
+    """Those of a new job, which must have a display_name. Raises RefusedError naming the field."""
+    return _fitted(Properties(**values), values)  # type: ignore[arg-type]  # as above
+
+
+def _fitted(wanted: Properties, values: Mapping[str, object]) -> Properties:
+    """What was `wanted` by setting these values, with what follows from it."""
     if wanted.http_method != "GET":
         if values.get("priority", Priority.FOREGROUND) is not Priority.FOREGROUND:
             raise RefusedError(
@@ -64,7 +74,7 @@ def set_properties(job: Job, values: Mapping[str, object]) -> Job:
             )
         wanted = replace(wanted, priority=Priority.FOREGROUND)
     check_properties(wanted)
-    return replace(job, properties=wanted)
+    return wanted
 
 
 def check_properties(properties: Properties) -> None:

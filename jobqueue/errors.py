@@ -67,6 +67,7 @@ HRESULTS: dict[str, int] = {
     "CONTENT_GONE": 0xA0D00007,
     "CREDENTIALS_NOT_FOUND": 0xA0D00008,
     "SECRETS_LOST": 0xA0D00009,
+    "NOT_CARRIED_OUT": 0xA0D0000A,
 }
 
 
@@ -125,6 +126,12 @@ class IdempotencyConflictError(JobQueueError):
     """The Idempotency-Key was used for another request."""
 
     code = "IDEMPOTENCY_CONFLICT"
+
+
+class NotCarriedOutError(JobQueueError):
+    """An item of a batch for which another one is needed that failed."""
+
+    code = "NOT_CARRIED_OUT"
 
 
 class EventsTruncatedError(JobQueueError):

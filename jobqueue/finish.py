@@ -11,12 +11,13 @@ from dataclasses import replace
 from math import inf
 from typing import Protocol
 
+from jobqueue import calls
 from jobqueue.change import Change, Guard
 from jobqueue.errors import InvalidStateError, JobQueueError, NotFoundError
 from jobqueue.job import File, Intent, Job, JobError, Owner, State
 from jobqueue.leftovers import Discard, Leftovers
 from jobqueue.queue import JobQueue
-from jobqueue.states import Trigger, check
+from jobqueue.states import Trigger
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,11 @@ class Finisher:
         then, the files before it are available, and Complete may be called again (§2.2). When its bytes are gone or
         are not ours any more, the job is in ERROR and Resume fetches that file again.
         """
-        return await self._carry_out(await self._begin(job_id, "COMPLETE", Trigger.COMPLETE, guard))
+        return await self._end_it(job_id, guard, "COMPLETE")
 
     async def cancel(self, job_id: str, guard: Guard) -> tuple[Job, str]:
         """Remove everything the job fetched: CANCELLED and S_OK or BG_S_UNABLE_TO_DELETE_FILES."""
-        return await self._carry_out(await self._begin(job_id, "CANCEL", Trigger.CANCEL, guard))
+        return await self._end_it(job_id, guard, "CANCEL")
 
     @property
     def next_try(self) -> float:
@@ -91,25 +92,18 @@ class Finisher:
     async def finish_begun(self, job: Job) -> None:
         """Finish what is on record as begun: after a restart, when a job expired, when it was stuck."""
         try:
-            await self._carry_out(job)
+            await self.carry_out(job)
         except JobQueueError as error:
             log.warning("cannot finish to %s job %s: %s", (job.intent or "").lower(), job.id, error)
         except Exception:
             # one job that cannot be finished must not keep the service from running all others
             log.exception("cannot finish to %s job %s", (job.intent or "").lower(), job.id)
 
-    async def _begin(self, job_id: str, intent: Intent, trigger: Trigger, guard: Guard) -> Job:
-        def work(change: Change) -> Job:
-            job = change.tx.job(job_id)
-            guard(job)
-            check(job, trigger)
-            job = replace(job, intent=intent)
-            change.keep(job)
-            return job
+    async def _end_it(self, job_id: str, guard: Guard, intent: Intent) -> tuple[Job, str]:
+        return await self.carry_out(await self._queue.change(lambda change: calls.begin(change, job_id, guard, intent)))
 
-        return await self._queue.change(work)
-
-    async def _carry_out(self, job: Job) -> tuple[Job, str]:
+    async def carry_out(self, job: Job) -> tuple[Job, str]:
+        """Do what is on record as begun; answers and raises as `complete` and `cancel` do."""
         try:
             return await (self._finish_complete(job) if job.intent == "COMPLETE" else self._finish_cancel(job))
         except NotPublishedError as failure:

@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 
 from jobqueue.change import Change
-from jobqueue.errors import HRESULTS
+from jobqueue.errors import HRESULTS, StoreFullError
 from jobqueue.job import EVERYBODY, Event, JobError
 from jobqueue.queue import JobQueue
 from jobqueue.retry import Policy
@@ -63,15 +63,24 @@ def take_note_of_loss(change: Change) -> None:
 
 
 async def give_up_lost_secrets(queue: JobQueue) -> None:
-    """Of jobs that were sealed with another key."""
+    """Of jobs that were sealed with another key; nobody looks at them again once there are none."""
 
-    def work(change: Change) -> None:
-        for job_id in change.tx.jobs_with_lost_secrets():
+    def work(change: Change) -> int:
+        lost = change.tx.jobs_with_lost_secrets()
+        for job_id in lost:
             _give_up(change, job_id)
+        change.tx.note_own_seal()
+        return len(lost)
 
-    count = len(await queue.read(lambda tx: tx.jobs_with_lost_secrets()))
+    if await queue.read(lambda tx: tx.has_own_seal()):
+        return
+    try:
+        count = await queue.change(work)
+    except StoreFullError:
+        if await queue.read(lambda tx: tx.jobs_with_lost_secrets()):
+            raise
+        return  # the next start looks again
     if count:
-        await queue.change(work)
         log.warning(
             "the key that secrets were sealed with is gone: %d jobs lost credentials, custom headers or the queries of"
             " their URLs; those that still need them are in ERROR until they are set again",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from jobqueue.errors import FileNotInJobError, NotFoundError
 from jobqueue.job import EVERYBODY, Event, File, Job, State
 from jobqueue.secrets import JobSecrets
-from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Leftover, Transaction
+from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Leftover, Place, Transaction
 
 T = TypeVar("T")
 
@@ -21,11 +21,7 @@ class MemoryStore:
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         self._data.begin()
-        try:
-            return work(self._data)
-        except BaseException:
-            self._data.roll_back()
-            raise
+        return self._data.attempt(lambda: work(self._data))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return work(self._data)
@@ -53,9 +49,14 @@ class MemoryTransaction:
     def begin(self) -> None:
         self._undo.clear()
 
-    def roll_back(self) -> None:
-        while self._undo:
-            self._undo.pop()()
+    def attempt(self, work: Callable[[], T]) -> T:
+        kept = len(self._undo)
+        try:
+            return work()
+        except BaseException:
+            while len(self._undo) > kept:
+                self._undo.pop()()
+            raise
 
     def job(self, job_id: str) -> Job:
         if job_id not in self._jobs:
@@ -88,6 +89,12 @@ class MemoryTransaction:
     def count_in(self, states: Sequence[State]) -> int:
         return sum(job.state in states for job in self.every_job())
 
+    def is_any_in(self, states: Sequence[State]) -> bool:
+        return any(job.state in states for job, _ in self._jobs.values())
+
+    def last_row(self) -> int:
+        return int(self._meta.get("next_row", 0))
+
     def job_rows(self, query: JobQuery, limit: int | None = None) -> Sequence[int]:
         found = [
             job.row
@@ -117,13 +124,14 @@ class MemoryTransaction:
         query = EventQuery(seq, limit=len(self._events), owner_uid=owner_uid, types=("JOB_REMOVED",))
         return sorted(final | {event.job_id for event in self.events(query)})
 
-    def queued(self, level: int, limit: int | None) -> Sequence[Job]:
+    def queued(self, level: int, limit: int | None) -> Sequence[Place]:
         line = [
             job
             for job in self._live()
             if job.state is State.QUEUED and job.intent is None and job.properties.priority.level == level
         ]
-        return sorted(line, key=lambda job: (job.timers.turn, job.row))[:limit]
+        line.sort(key=lambda job: (job.timers.turn, job.row))
+        return [Place(job.id, job.timers.turn) for job in line[:limit]]
 
     def jobs_in(self, states: Sequence[State]) -> Sequence[Job]:
         return [job for state in states for job in self.every_job() if job.state is state]
@@ -165,6 +173,12 @@ class MemoryTransaction:
 
     def jobs_with_lost_secrets(self) -> Sequence[str]:
         return ()
+
+    def has_own_seal(self) -> bool:
+        return True
+
+    def note_own_seal(self) -> None:
+        return None
 
     def put_leftover(self, leftover: Leftover) -> None:
         self._set(self._leftovers, leftover.path, leftover)

@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -82,26 +83,42 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def flaw_of(path: str) -> str | None:
-    """What is wrong with a database that is in use, None = nothing."""
+    """What is wrong with a database, None = nothing. Reads every page and every row, side by side: that halves the
+    time. It may be in use.
+    """
     try:
-        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
-            connection.create_function("row_sum", -1, row_sum, deterministic=True)
-            return flaw(connection)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="check") as beside:
+            try:
+                pages = beside.submit(_flaw_of_pages, path)
+            except RuntimeError:  # there is no thread to be had
+                return _flaw_of_pages(path) or _flaw_of_rows(path)
+            rows = _flaw_of_rows(path)
+            return pages.result() or rows
     except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
         return str(error)
 
 
-def flaw(connection: sqlite3.Connection) -> str | None:
-    """What is wrong with it, None = nothing. Reads every page and every row."""
-    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    if verdict != "ok":
-        return str(verdict).splitlines()[-1]
-    if database.schema_of(connection) == database.NEWEST:
-        for table, columns in COLUMNS.items():
-            changed = f"SELECT 1 FROM {table} WHERE sum IS NOT row_sum({', '.join(columns)}) LIMIT 1"  # noqa: S608
-            if connection.execute(changed).fetchone() is not None:
-                return f"a row of {table} was changed"
+def _flaw_of_pages(path: str) -> str | None:
+    with closing(_reading(path)) as connection:
+        (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        return None if verdict == "ok" else str(verdict).splitlines()[-1]
+
+
+def _flaw_of_rows(path: str) -> str | None:
+    with closing(_reading(path)) as connection:
+        connection.create_function("row_sum", -1, row_sum, deterministic=True)
+        if database.schema_of(connection) >= database.FIRST_WITH_SUMS:
+            for table, columns in COLUMNS.items():
+                changed = f"SELECT 1 FROM {table} WHERE sum IS NOT row_sum({', '.join(columns)}) LIMIT 1"  # noqa: S608
+                if connection.execute(changed).fetchone() is not None:
+                    return f"a row of {table} was changed"
     return None
+
+
+def _reading(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)
 
 
 def _sound(path: str, records: Records, known_look: str) -> sqlite3.Connection | None:
@@ -111,7 +128,7 @@ def _sound(path: str, records: Records, known_look: str) -> sqlite3.Connection |
     try:
         connection = database.connect(path, records)
         database.check_not_newer(connection, path)
-        found = None if is_known else flaw(connection)
+        found = None if is_known else flaw_of(path)
     except Exception as error:
         if connection is not None:
             connection.close()

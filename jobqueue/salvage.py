@@ -34,7 +34,7 @@ def salvage(damaged: sqlite3.Connection, target: sqlite3.Connection) -> tuple[Se
     seen = {job_id for job_id, _ in files}
     kept: set[str] = set()
     for number, *values in _numbered(damaged, "jobs"):
-        job_id, count = str(values[0]), int(json.loads(str(values[-1]))["totals"]["files"])
+        job_id, count = str(values[0]), _file_count(str(values[-1]))
         seen.add(job_id)
         own = [files.get((job_id, index)) or _file(damaged, job_id, index) for index in range(count)]
         if None in own:
@@ -57,6 +57,11 @@ def salvage(damaged: sqlite3.Connection, target: sqlite3.Connection) -> tuple[Se
     return lost, _has_gap(damaged, floor, events)
 
 
+def _file_count(record: str) -> int:
+    """Of a job, as its record says (records.py)."""
+    return int(json.loads(record)["totals"].get("files", 0))
+
+
 def _copy_of_jobs(damaged: sqlite3.Connection, target: sqlite3.Connection, kept: set[str]) -> None:
     for table, place in (("secrets", 0), ("requests", 3)):
         for row in _keyed(damaged, table):
@@ -72,7 +77,7 @@ def _add_orphans(target: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Temporary files whose job is lost: for the administrator to look at (leftovers.py)."""
     for row in rows:
         file = json.loads(str(row[-1]))
-        if file["inode"] is not None and not file["completed"]:
+        if file.get("inode") is not None and not file.get("completed"):
             path = file["temporary_name"]
             leftover = {"path": path, "job_id": row[0], "owner": None, "since": 0.0}
             _add(target, "leftovers", (json.dumps(path), json.dumps(leftover)))

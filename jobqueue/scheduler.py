@@ -167,7 +167,7 @@ class Scheduler:
             # an attempt that is being stopped may be in line again: look past those
             limit = slots + self._attempts.count if slots else None
             queued += [
-                order.Waiter(job.id, priority.level, job.timers.turn) for job in tx.queued(priority.level, limit)
+                order.Waiter(place.job_id, priority.level, place.turn) for place in tx.queued(priority.level, limit)
             ]
         active = {job.id: job for job in tx.jobs_in(ACTIVE) if job.intent is None}
         next_wake = tx.next_wake()
@@ -190,8 +190,7 @@ class Scheduler:
     def _tick(self, change: Change, job: Job) -> Job | None:
         """One job whose time may have come; returned if it must be cancelled now."""
         if job.state.is_final:
-            change.emit(job, "JOB_REMOVED")
-            change.tx.delete_job(job.id)
+            change.delete(job)
             change.tx.prune_events(change.now - change.policy.history_retention)
             return None
         following = retry.due(job, change.policy)

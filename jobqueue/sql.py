@@ -2,9 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
 
 from jobqueue import sums
 from jobqueue.errors import FileNotInJobError, NotFoundError
@@ -12,8 +12,9 @@ from jobqueue.job import EVERYBODY, Event, File, Job, Owner, State
 from jobqueue.records import Records
 from jobqueue.secrets import JobSecrets
 from jobqueue.sums import COLUMNS
-from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Leftover
+from jobqueue.transaction import EventQuery, IdempotentRequest, JobQuery, Leftover, Place
 
+T = TypeVar("T")
 _JOB = "SELECT record, row FROM jobs "
 _UPDATE_JOB = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in (*COLUMNS['jobs'], 'sum'))} WHERE id = ?"
 _SET_WAKE = (
@@ -29,6 +30,19 @@ class SqlTransaction:
         self._db = connection
         self._records = records
 
+    def attempt(self, work: Callable[[], T]) -> T:
+        self._db.execute("SAVEPOINT attempt")
+        try:
+            result = work()
+        except sqlite3.Error:
+            raise  # the store gives up the whole transaction then
+        except Exception:
+            self._db.execute("ROLLBACK TO attempt")
+            self._db.execute("RELEASE attempt")
+            raise
+        self._db.execute("RELEASE attempt")
+        return result
+
     def job(self, job_id: str) -> Job:
         jobs = self._jobs(_JOB + "WHERE id = ?", job_id)
         if not jobs:
@@ -37,7 +51,7 @@ class SqlTransaction:
 
     def insert_job(self, job: Job, wake_at: float | None) -> Job:
         cursor = self._db.execute(sums.insert("jobs"), self._columns(job, wake_at))
-        return self._jobs(_JOB + "WHERE row = ?", cursor.lastrowid)[0]
+        return replace(job, row=int(cursor.lastrowid or 0))
 
     def put_job(self, job: Job, wake_at: float | None) -> None:
         self._db.execute(_UPDATE_JOB, (*self._columns(job, wake_at), job.id))
@@ -56,6 +70,13 @@ class SqlTransaction:
         marks = ", ".join("?" * len(states))
         return int(self._number(f"SELECT count(*) FROM jobs WHERE state IN ({marks})", *states))
 
+    def is_any_in(self, states: Sequence[State]) -> bool:
+        marks = ", ".join("?" * len(states))
+        return bool(self._number(f"SELECT EXISTS (SELECT 1 FROM jobs WHERE state IN ({marks}))", *states))
+
+    def last_row(self) -> int:
+        return int(self._number("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'jobs'), 0)"))
+
     def job_rows(self, query: JobQuery, limit: int | None = None) -> Sequence[int]:
         where, values = ["is_final = 0", "row > ?"], [query.after_row]  # type: tuple[list[str], list[object]]
         if query.states is not None:
@@ -71,8 +92,9 @@ class SqlTransaction:
                 where.append(condition)
                 values.append(value)
         values.append(-1 if limit is None else limit)
+        index = "" if query.changed_since is None else "INDEXED BY jobs_by_change"
         rows = self._db.execute(
-            f"SELECT row FROM jobs WHERE {' AND '.join(where)} ORDER BY row LIMIT ?",
+            f"SELECT row FROM jobs {index} WHERE {' AND '.join(where)} ORDER BY row LIMIT ?",
             values,
         )
         return [row for (row,) in rows]
@@ -98,18 +120,19 @@ class SqlTransaction:
         )
         return [job_id for (job_id,) in gone]
 
-    def queued(self, level: int, limit: int | None) -> Sequence[Job]:
-        return self._jobs(
-            _JOB + "WHERE state = 'QUEUED' AND level = ? AND intent IS NULL ORDER BY turn, row LIMIT ?",
-            level,
-            -1 if limit is None else limit,
+    def queued(self, level: int, limit: int | None) -> Sequence[Place]:
+        places = self._db.execute(
+            "SELECT id, turn FROM jobs WHERE state = 'QUEUED' AND level = ? AND intent IS NULL"
+            " ORDER BY turn, row LIMIT ?",
+            (level, -1 if limit is None else limit),
         )
+        return [Place(*place) for place in places]
 
     def jobs_in(self, states: Sequence[State]) -> Sequence[Job]:
         return [job for state in states for job in self._jobs(_JOB + "WHERE state = ? ORDER BY row", state)]
 
     def jobs_with_intent(self) -> Sequence[Job]:
-        return self._jobs(_JOB + "WHERE intent IS NOT NULL ORDER BY row")
+        return self._jobs(_JOB + "INDEXED BY jobs_by_intent WHERE intent IS NOT NULL ORDER BY row")
 
     def due_jobs(self, now: float, limit: int) -> Sequence[Job]:
         return self._jobs(_JOB + "WHERE wake_at <= ? ORDER BY wake_at LIMIT ?", now, limit)
@@ -160,6 +183,12 @@ class SqlTransaction:
             (f'"sealed":"{mark}', mark),
         )
         return [job_id for (job_id,) in rows]
+
+    def has_own_seal(self) -> bool:
+        return self.meta("seal") == self._records.seal.mark
+
+    def note_own_seal(self) -> None:
+        self.set_meta("seal", self._records.seal.mark)
 
     def put_leftover(self, leftover: Leftover) -> None:
         row = (json.dumps(leftover.path), json.dumps(asdict(leftover)))

@@ -28,7 +28,10 @@ _Task = tuple[Callable[[Transaction], Any], bool]
 
 
 class Store(Protocol):
-    """Runs whole transactions. What `work` raises is raised to the caller, and nothing of that work stays."""
+    """Runs whole transactions. What `work` raises is raised to the caller, and nothing of that work stays.
+
+    A work may be run more than once, before what counts: it changes nothing but the transaction.
+    """
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run and commit; returns once the change is on the disk. Raises StoreFullError, StoreFailedError."""
@@ -86,7 +89,9 @@ class SqliteStore:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             # what was handed over happens: nobody goes on before its outcome is known
-            await asyncio.wait({future})
+            while not future.done():
+                with suppress(asyncio.CancelledError):  # one more of them changes nothing
+                    await asyncio.wait({future})
             future.exception()  # looked at: there is nobody left to raise it to
             raise
 
@@ -132,18 +137,25 @@ class SqliteStore:
             return [(None, _translated(error))]
 
     def _commit(self, group: list[_Task]) -> list[tuple[Any, Exception | None]]:
-        """Each work alone in a savepoint, one commit."""
+        """All works in one commit, of which nothing is left of those that raise."""
         transaction = SqlTransaction(self._connection, self._records)
-        has_writes = any(is_write for _, is_write in group)
-        if has_writes:
+        writes = [is_write for _, is_write in group]
+        if not any(writes):
+            return [self._outcome(work, transaction) for work, _ in group]
+        self._connection.execute("BEGIN IMMEDIATE")
+        results = [self._outcome(work, transaction) for work, _ in group]
+        if any(is_write and error is not None for is_write, (_, error) in zip(writes, results, strict=True)):
+            self._connection.execute("ROLLBACK")
+            if len(group) == 1:
+                return results
+            # this is the exception: a savepoint for each would double what a small work costs
             self._connection.execute("BEGIN IMMEDIATE")
-        results = [self._run_one(transaction, task) for task in group]
-        if has_writes:
-            reading = Reading(self._reading.commits + 1, transaction.last_seq())
-            transaction.set_meta("commits", str(reading.commits))
-            self._connection.execute("COMMIT")
-            self._reading = reading
-            self._mark.write(reading)
+            results = [self._outcome(work, transaction, in_savepoint=is_write) for work, is_write in group]
+        reading = Reading(self._reading.commits + 1, transaction.last_seq())
+        transaction.set_meta("commits", str(reading.commits))
+        self._connection.execute("COMMIT")
+        self._reading = reading
+        self._mark.write(reading)
         return results
 
     def _roll_back(self) -> None:
@@ -157,21 +169,16 @@ class SqliteStore:
         self._mark.write(replace(self._reading, look="" if self._is_damaged else look_of(self._path)))
         self._mark.close()
 
-    def _run_one(self, transaction: Transaction, task: _Task) -> tuple[Any, Exception | None]:
-        work, is_write = task
-        if is_write:
-            self._connection.execute("SAVEPOINT one")
+    @staticmethod
+    def _outcome(
+        work: Callable[[Transaction], Any], transaction: Transaction, *, in_savepoint: bool = False
+    ) -> tuple[Any, Exception | None]:
         try:
-            result, problem = work(transaction), None
+            return (transaction.attempt(lambda: work(transaction)) if in_savepoint else work(transaction)), None
         except sqlite3.Error:
             raise
         except Exception as error:  # noqa: BLE001 - it belongs to the caller that sent the work, not to this thread
-            result, problem = None, error
-        if is_write:
-            if problem is not None:
-                self._connection.execute("ROLLBACK TO one")
-            self._connection.execute("RELEASE one")
-        return result, problem
+            return None, error
 
 
 async def open_store(path: str, seal: Seal) -> SqliteStore:

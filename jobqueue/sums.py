@@ -5,6 +5,7 @@ SQLite finds a broken structure by itself, but not a changed value. Owns which c
 
 import zlib
 from collections.abc import Mapping
+from functools import cache
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "jobs": (
@@ -32,9 +33,11 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 def row_sum(*values: object) -> int:
     """CRC-32 of a row's values (text, numbers, None) as they are stored."""
-    return zlib.crc32("\x1f".join(map(_text, values)).encode(errors="surrogatepass"))
+    texts = [value if value.__class__ is str else _text(value) for value in values]
+    return zlib.crc32("\x1f".join(texts).encode("utf-8", "surrogatepass"))
 
 
+@cache
 def insert(table: str, verb: str = "INSERT", number: str = "") -> str:
     """The statement that adds a row; its parameters are `with_sum` of the values, after that of column `number`."""
     columns = [*filter(None, [number]), *COLUMNS[table], "sum"]

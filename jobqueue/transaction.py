@@ -4,12 +4,14 @@ Everything is synchronous: a store runs a whole transaction at once, on its own 
 reads, decides and writes with nobody in between.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from jobqueue.job import Event, File, Job, Owner, State
 from jobqueue.secrets import JobSecrets
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,14 @@ class JobQuery:
     changed_since: int | None = None
     after_row: int = 0
     up_to_row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of a QUEUED job in the line of its level: who got in line first has the lowest `turn` (service time)."""
+
+    job_id: str
+    turn: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,12 @@ class Leftover:
 
 
 class Transaction(Protocol):
-    """Rows in, rows out; no rules. `job` and `file` raise NotFoundError and FileNotInJobError."""
+    """Rows in, rows out; no rules. `job` and `file` raise NotFoundError and FileNotInJobError.
+
+    `attempt` runs a part of the transaction, of which nothing stays when it raises.
+    """
+
+    def attempt(self, work: Callable[[], T]) -> T: ...
 
     def job(self, job_id: str) -> Job: ...
     def insert_job(self, job: Job, wake_at: float | None) -> Job: ...
@@ -68,12 +83,14 @@ class Transaction(Protocol):
     def delete_job(self, job_id: str) -> None: ...
     def count_jobs(self, owner_uid: int | None = None) -> int: ...
     def count_in(self, states: Sequence[State]) -> int: ...
+    def is_any_in(self, states: Sequence[State]) -> bool: ...
     def job_rows(self, query: JobQuery, limit: int | None = None) -> Sequence[int]: ...
+    def last_row(self) -> int: ...  # the newest job's; 0 = there was none yet
     def jobs(self, rows: Sequence[int]) -> Sequence[Job]: ...
     def every_job(self) -> Iterator[Job]: ...
     def removed_since(self, seq: int, owner_uid: int | None) -> Sequence[str]: ...
 
-    def queued(self, level: int, limit: int | None) -> Sequence[Job]: ...
+    def queued(self, level: int, limit: int | None) -> Sequence[Place]: ...
     def jobs_in(self, states: Sequence[State]) -> Sequence[Job]: ...
     def jobs_with_intent(self) -> Sequence[Job]: ...
     def due_jobs(self, now: float, limit: int) -> Sequence[Job]: ...
@@ -87,6 +104,8 @@ class Transaction(Protocol):
     def secrets(self, job_id: str) -> JobSecrets: ...
     def put_secrets(self, job_id: str, secrets: JobSecrets) -> None: ...
     def jobs_with_lost_secrets(self) -> Sequence[str]: ...  # sealed with another key than this store's
+    def has_own_seal(self) -> bool: ...  # there are none of these, as was noted
+    def note_own_seal(self) -> None: ...
 
     def put_leftover(self, leftover: Leftover) -> None: ...
     def leftovers(self) -> Sequence[Leftover]: ...

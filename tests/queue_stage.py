@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 from jobqueue import edit, retry
+from jobqueue.calls import NewJob
 from jobqueue.errors import JobQueueError
 from jobqueue.finish import Finisher, NotPublishedError
 from jobqueue.job import Event, File, Job, Outcome, Owner, State
 from jobqueue.order import Slots
-from jobqueue.queue import JobQueue, NewJob
+from jobqueue.queue import JobQueue
 from jobqueue.reports import Reports
 from jobqueue.scheduler import Scheduler
 from jobqueue.store import Store

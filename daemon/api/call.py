@@ -22,6 +22,7 @@ from jobqueue.queue import JobQueue
 from jobqueue.vault import Vault
 
 M = TypeVar("M", bound=BaseModel)
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 T = TypeVar("T")
 
 
@@ -57,8 +58,9 @@ class Reply:
         """As aiohttp wants it."""
         if self.document is None:
             return web.Response(status=self.status, headers=self.headers)
-        body = json.dumps(self.document, separators=(",", ":")).encode()
-        return web.Response(body=body, status=self.status, headers=self.headers, content_type="application/json")
+        return web.Response(
+            body=encoded(self.document), status=self.status, headers=self.headers, content_type="application/json"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,11 @@ class Call:
     async def as_owner(self, owner: Owner, work: Callable[[], T]) -> T:
         """Run blocking `work` with the owner's rights."""
         return await asyncio.get_running_loop().run_in_executor(self.backend.executors.of(owner), work)
+
+
+def encoded(document: Mapping[str, Any]) -> bytes:
+    """As JSON."""
+    return _encode(document).encode()
 
 
 def check_revision(job: Job, match: str | None) -> None:

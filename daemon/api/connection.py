@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from daemon.access import Caller, caller_of
 from daemon.api.problem import problem
 
 log = logging.getLogger(__name__)
@@ -15,10 +16,18 @@ log = logging.getLogger(__name__)
 class Connection(web.RequestHandler):
     """aiohttp's protocol with this API's errors."""
 
-    __slots__ = ()
+    __slots__ = ("caller",)
+
+    caller: Caller
+    """Who the kernel says connected; known from the first byte on."""
 
     def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, loop=loop, access_log=None)  # type: ignore[arg-type]  # None = no access log
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As asyncio calls it."""
+        self.caller = caller_of(transport.get_extra_info("socket"))
+        super().connection_made(transport)
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as aiohttp has it
         """What a client got wrong is not a failure of the service."""

@@ -2,13 +2,12 @@
 
 import asyncio
 import hashlib
-import json
 from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
 from daemon.access import Access, guard, uid_of
-from daemon.api.call import Call, Reply
+from daemon.api.call import Call, Reply, encoded
 from daemon.api.names import check_destinations, to_file
 from daemon.api.problem import field_error
 from daemon.api.properties import property_values
@@ -28,9 +27,9 @@ from daemon.schema import (
 from daemon.schema import (
     Job as JobDocument,
 )
+from jobqueue.calls import NewJob
 from jobqueue.errors import EventsTruncatedError, RefusedError
 from jobqueue.job import File, Job, Owner, State
-from jobqueue.queue import NewJob
 from jobqueue.secrets import Credential
 from jobqueue.transaction import EventQuery, IdempotentRequest, Transaction
 from jobqueue.transaction import JobQuery as RowQuery
@@ -45,25 +44,36 @@ WAITED = 100
 async def create(call: Call) -> Reply:
     """POST /v1/jobs."""
     body = call.body(CreateJob)
-    owner = call.caller.owner
-    files, credentials = await checked_files(call, owner, body.files or ())
-    properties = property_values(body)
-    new = NewJob(owner, properties, files, body.resume, credentials)
+    new = new_job(call.caller.owner, body)
+    await _check_destinations(call, new.owner, new.files)
     job = await call.backend.queue.create(new, _idempotency(call))
     return Reply(call.backend.documents.job(job, call.caller), 201, {"Location": f"/v1/jobs/{job.id}"})
+
+
+def new_job(owner: Owner, body: CreateJob) -> NewJob:
+    """As the queue takes it; the file system is not asked yet. Raises RefusedError."""
+    files, credentials = parsed_files(body.files or ())
+    return NewJob(owner, property_values(body), files, body.resume, credentials)
+
+
+def parsed_files(wanted: Sequence[FileToAdd]) -> tuple[Sequence[File], Sequence[Credential]]:
+    """The files as the queue takes them, and the credentials that their URLs carried. Raises RefusedError."""
+    parsed = [to_file(file, number) for number, file in enumerate(wanted)]
+    return [file for file, _ in parsed], [credential for _, credentials in parsed for credential in credentials]
 
 
 async def checked_files(
     call: Call, owner: Owner, wanted: Sequence[FileToAdd]
 ) -> tuple[Sequence[File], Sequence[Credential]]:
-    """The files as the queue takes them, their directories seen with the owner's rights, and the credentials that their
-    URLs carried. Raises RefusedError.
-    """
-    parsed = [to_file(file, number) for number, file in enumerate(wanted)]
-    files = [file for file, _ in parsed]
+    """`parsed_files`, their directories seen with the owner's rights. Raises RefusedError."""
+    files, credentials = parsed_files(wanted)
+    await _check_destinations(call, owner, files)
+    return files, credentials
+
+
+async def _check_destinations(call: Call, owner: Owner, files: Sequence[File]) -> None:
     if files:
-        await call.as_owner(owner, lambda: check_destinations(files))
-    return files, [credential for _, credentials in parsed for credential in credentials]
+        await call.as_owner(owner, lambda: check_destinations(files, set()))
 
 
 def check_may_log_in(call: Call, job: Job, credentials: Sequence[Credential]) -> None:
@@ -77,18 +87,18 @@ async def listing(call: Call) -> web.StreamResponse:
     query = call.query(JobQuery)
     wanted, fields = _row_query(call, query), _fields(query)
 
-    def snapshot(tx: Transaction) -> tuple[Sequence[int], list[str], int]:
+    def snapshot(tx: Transaction) -> tuple[Sequence[int], list[str], int, int]:
         if wanted.changed_since is not None:
             check_kept(tx, wanted.changed_since)
-        seen = tx.job_rows(wanted)
+        seen = tx.job_rows(wanted, None if query.limit is None else query.limit + 1)
         gone = [] if wanted.changed_since is None else list(tx.removed_since(wanted.changed_since, wanted.owner_uid))
-        return seen, gone, tx.last_seq()
+        return seen, gone, tx.last_seq(), tx.last_row()
 
-    rows, removed, seq = await call.backend.queue.read(snapshot)
+    rows, removed, seq, last_row = await call.backend.queue.read(snapshot)
     cursor = None
     if query.limit is not None and len(rows) > query.limit:
-        cursor = f"{rows[query.limit - 1]}-{rows[-1]}"
         rows = rows[: query.limit]
+        cursor = f"{rows[-1]}-{last_row if wanted.up_to_row is None else wanted.up_to_row}"
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(call.request)
     await response.write(b'{"jobs":[')
@@ -99,7 +109,7 @@ async def listing(call: Call) -> web.StreamResponse:
     end: Document = {"next_cursor": cursor, "seq": seq}
     if query.changed_since is not None:
         end["removed"] = removed
-    await response.write(b"]," + json.dumps(end, separators=(",", ":")).encode()[1:])
+    await response.write(b"]," + encoded(end)[1:])
     await response.write_eof()
     return response
 
@@ -261,6 +271,6 @@ async def _pages(
                 document["files"] = [documents.file(job.id, file) for file in files]
             if fields is not None:
                 document = {name: value for name, value in document.items() if name in fields}
-            texts.append(json.dumps(document, separators=(",", ":")).encode())
+            texts.append(encoded(document))
         if texts:
             yield texts

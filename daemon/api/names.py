@@ -32,9 +32,11 @@ def check_local_name(path: str, field: str) -> None:
         raise field_error(field, f"the local name is too long ({MAX_PATH - 1} bytes, {MAX_COMPONENT} for each part)")
 
 
-def check_destinations(files: Sequence[File]) -> None:
-    """Raise RefusedError unless each file's directory is there and writable. Blocks: run on the owner's executor."""
-    seen: set[str] = set()
+def check_destinations(files: Sequence[File], seen: set[str]) -> None:
+    """Raise RefusedError unless each file's directory is there and writable. Blocks: run on the owner's executor.
+
+    `seen`: directories that were found to be so in this call; grows.
+    """
     for number, file in enumerate(files):
         folder = os.path.dirname(file.local_name)
         if folder not in seen:

@@ -21,6 +21,7 @@ _STATUS = {
     "E_LOCAL_FILE": 409,
     "REVISION_CONFLICT": 409,
     "IDEMPOTENCY_CONFLICT": 409,
+    "NOT_CARRIED_OUT": 424,
     "EVENTS_TRUNCATED": 410,
     "CONTENT_GONE": 410,
     "SERVICE_UNAVAILABLE": 503,
@@ -31,7 +32,7 @@ _STATUS = {
 MAX_ERRORS = 1000
 MAX_FIELD = 200
 """Characters of a field's name that a reply repeats."""
-_CHOICES = {"priority", "notify", "flags", "proxy", "usage", "security_flags", "cost_policy"}
+_CHOICES = {"op", "priority", "notify", "flags", "proxy", "usage", "security_flags", "cost_policy"}
 """Fields of enumerations: an undefined value is E_NOTIMPL there (§1.2)."""
 
 
@@ -46,7 +47,14 @@ def problem(
     code: str, detail: str, facts: Mapping[str, object] = MappingProxyType({}), *, status: int | None = None
 ) -> web.Response:
     """The reply for a refused request; `facts` are further members of the document."""
-    document: dict[str, Any] = {
+    return response(document(code, detail, facts, status=status))
+
+
+def document(
+    code: str, detail: str, facts: Mapping[str, object] = MappingProxyType({}), *, status: int | None = None
+) -> dict[str, Any]:
+    """The document of a refused request."""
+    return {
         "type": "about:blank",
         "title": code.removeprefix("BG_E_").removeprefix("E_").replace("_", " ").capitalize(),
         "status": status or status_of(code),
@@ -55,6 +63,10 @@ def problem(
         "hresult": f"0x{HRESULTS[code]:08X}",
         **{name: value for name, value in facts.items() if value is not None},
     }
+
+
+def response(document: Mapping[str, Any]) -> web.Response:
+    """The reply that has this document."""
     return web.Response(
         status=document["status"],
         body=json.dumps(document).encode(),
@@ -62,28 +74,28 @@ def problem(
     )
 
 
-def of_queue_error(error: JobQueueError) -> web.Response:
-    """The reply for a call the queue refused."""
-    return problem(error.code, str(error), error.facts)
+def document_of(error: JobQueueError) -> dict[str, Any]:
+    """For a call that the queue refused."""
+    return document(error.code, str(error), error.facts)
 
 
-def of_validation_error(error: ValidationError) -> web.Response:
-    """The reply for a request of the wrong shape: the first thing wrong with it, by field."""
+def refusal_of(error: ValidationError) -> RefusedError:
+    """For a request of the wrong shape: the first thing wrong with it, by field."""
     if error.error_count() > MAX_ERRORS:  # telling even the first means building them all
-        return problem("E_INVALIDARG", f"{error.error_count()} members of the request are wrong")
+        return RefusedError("E_INVALIDARG", f"{error.error_count()} members of the request are wrong")
     first = error.errors(include_url=False, include_input=False)[0]
     where = [str(part) for part in first["loc"]]
     field = ".".join(where)[:MAX_FIELD]
     if first["type"] == "json_invalid":
-        return problem("E_INVALIDARG", f"the body is not valid JSON: {first['msg']}")
+        return RefusedError("E_INVALIDARG", f"the body is not valid JSON: {first['msg']}")
     if first["type"] == "extra_forbidden":
-        return problem("E_INVALIDARG", f"there is no field {field}", {"field": field})
+        return RefusedError("E_INVALIDARG", f"there is no field {field}", field=field)
     code = "E_INVALIDARG"
     if first["type"] in HRESULTS:
         code = first["type"]
     elif first["type"] == "literal_error" and _CHOICES & set(where):
         code = "E_NOTIMPL"
-    return problem(code, f"{field}: {first['msg']}" if field else str(first["msg"]), {"field": field or None})
+    return RefusedError(code, f"{field}: {first['msg']}" if field else str(first["msg"]), field=field or None)
 
 
 def field_error(field: str, message: str, code: str = "E_INVALIDARG") -> RefusedError:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from daemon import schema
 from daemon.access import Access
-from daemon.api import content, doctor, events, files, jobs, secrets, service
+from daemon.api import batch, content, doctor, events, files, jobs, secrets, service
 from daemon.api.call import Call, Reply
 
 Handler = Callable[[Call], Awaitable[Reply | web.StreamResponse]]
@@ -98,6 +98,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("DELETE", CERTIFICATE, Access.OWNER, secrets.remove_certificate, "Remove the client certificate", None, 204),
     Route("GET", f"{JOB}/wait", SHARED, jobs.wait, "Wait for a state", schema.Job, query=schema.WaitQuery),
+    Route("POST", "/v1/batch", SHARED, batch.several, "Many calls in one", schema.BatchResults, body=schema.Batch),
     Route("POST", "/v1/doctor", Access.ANY, doctor.examine, "Self-check", schema.Diagnosis, body=schema.Examine),
     Route("GET", "/v1/events", Access.ANY, events.events, "Events", schema.EventList, query=schema.EventQuery),
 )

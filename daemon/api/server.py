@@ -5,7 +5,6 @@ import contextlib
 import ctypes
 import json
 import logging
-import socket
 from http import HTTPStatus
 
 from aiohttp import web
@@ -13,9 +12,10 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel, ValidationError
 
-from daemon.access import Caller, caller_of
+from daemon.access import Caller
 from daemon.api.call import Backend, Call, Reply
-from daemon.api.problem import field_error, of_queue_error, of_validation_error, problem
+from daemon.api.connection import Connection
+from daemon.api.problem import document_of, field_error, problem, refusal_of, response
 from daemon.api.routes import ROUTES, Route
 from daemon.openapi import document
 from jobqueue.errors import JobQueueError, RefusedError
@@ -67,15 +67,15 @@ def _handler(backend: Backend, route: Route) -> Handler:
 
 
 def _caller(request: web.Request) -> Caller:
-    connection = request.get_extra_info("socket")
-    if connection is None or connection.family != socket.AF_UNIX:
-        raise web.HTTPForbidden(reason="no peer credentials")
-    return caller_of(connection)
+    connection = request.protocol
+    assert isinstance(connection, Connection)  # noqa: S101 - as the composition root makes them
+    return connection.caller
 
 
 async def _body(request: web.Request, model: type[BaseModel] | None) -> BaseModel | None:
     try:
-        async with asyncio.timeout(BODY_TIME):
+        # what came with its head need not be waited for
+        async with asyncio.timeout(None if request.content.is_eof() else BODY_TIME):
             data = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
@@ -128,9 +128,9 @@ def _errors_as_documents(backend: Backend) -> Middleware:
 def _refusal(request: web.Request, error: JobQueueError | ValidationError | web.HTTPException) -> web.Response:
     match error:
         case JobQueueError():
-            return of_queue_error(error)
+            return response(document_of(error))
         case ValidationError():
-            return of_validation_error(error)
+            return response(document_of(refusal_of(error)))
         case web.HTTPRequestEntityTooLarge():
             _trim_memory_soon()
             detail = f"the request is larger than {MAX_BODY} bytes"

@@ -6,7 +6,7 @@ from daemon.times import rfc3339
 from jobqueue.errors import JobQueueError, StoreFullError
 from jobqueue.lost import is_state_lost
 
-FEATURES = ("content", "digest", "events", "idempotency-key", "ranges", "sse")
+FEATURES = ("batch", "content", "digest", "events", "idempotency-key", "ranges", "sse")
 
 
 async def about(call: Call) -> Reply:

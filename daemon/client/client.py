@@ -14,6 +14,9 @@ from pydantic import BaseModel, ValidationError
 from daemon.client.errors import BadReply
 from daemon.client.socket import find_socket
 from daemon.schema import (
+    BatchItem,
+    BatchResult,
+    BatchResults,
     CreateJob,
     Diagnosis,
     Event,
@@ -183,6 +186,15 @@ class Client:
     async def cancel(self, job_id: str) -> JobResult:
         """End the job and remove what it has fetched."""
         return await self._change(job_id, "cancel")
+
+    async def batch(self, items: Iterable[BatchItem | Mapping[str, Any]], *, atomic: bool = False) -> list[BatchResult]:
+        """Up to MAX_ITEMS calls in one commit; what came of each, in order: a `status` of 400 or more is a refusal.
+
+        `atomic`: all of them or none. "#N" as an id stands for the job that item N creates.
+        """
+        body = {"items": [_plain(item) for item in items], "atomic": atomic}
+        answer = await self._open.request("POST", "/v1/batch", body=body)
+        return self._as(BatchResults, answer).results
 
     async def take_ownership(self, job_id: str) -> Job:
         """Become the owner; credentials, headers, certificate and command are dropped."""

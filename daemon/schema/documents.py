@@ -246,6 +246,19 @@ class Service(Document):
     store: str = "ok"
 
 
+class BatchResult(Document):
+    """What came of one item of a batch: the status and the document that the call alone would have had."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class BatchResults(Document):
+    """One for each item, in order."""
+
+    results: list[BatchResult]
+
+
 class Finding(Document):
     """Something that is not as it should be. `mend`: what `fix` does about it, null = only a person can."""
 

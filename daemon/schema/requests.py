@@ -5,15 +5,17 @@ that is the name of a service code.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from daemon.schema.documents import Priority
 
 MAX_NAME, MAX_DESCRIPTION, MAX_URL, MAX_HEADERS, MAX_PROXY, MAX_PATH = 256, 1024, 2200, 16384, 4000, 4096
 MAX_PEM = 65_536
+MAX_ITEMS = 1000
+"""Calls in a batch."""
 
 NotifyFlag = Literal["JOB_TRANSFERRED", "JOB_ERROR", "DISABLE", "JOB_MODIFICATION", "FILE_TRANSFERRED"]
 ProxyUsage = Literal["PRECONFIG", "NO_PROXY", "OVERRIDE", "AUTODETECT"]
@@ -162,6 +164,35 @@ class ReplacePrefix(Request):
 
     old: Annotated[str, Field(min_length=1)]
     new: Annotated[str, Field(min_length=1)]
+
+
+BatchOperation = Literal["create", "add", "resume", "suspend", "complete", "cancel"]
+
+
+class BatchItem(Request):
+    """One call of a batch. `id`: of the job, or `#N` for the job that item N (from 0) of the same batch creates.
+
+    `body` as the call would have it: CreateJob for create, AddFiles for add; the others have none.
+    """
+
+    op: BatchOperation
+    id: str | None = None
+    body: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _has_its_members(self) -> Self:
+        for name, has_it in (("id", self.op != "create"), ("body", self.op in {"create", "add"})):
+            if (getattr(self, name) is not None) != has_it:
+                words = {"op": self.op, "has": "needs" if has_it else "takes no", "name": name}
+                raise PydanticCustomError("E_INVALIDARG", "{op} {has} {name}", words)
+        return self
+
+
+class Batch(Request):
+    """POST /v1/batch: calls that are carried out in order, in one commit. `atomic`: all of them or none."""
+
+    items: Annotated[list[BatchItem], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)]
+    atomic: bool = False
 
 
 class Examine(Request):

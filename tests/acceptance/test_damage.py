@@ -36,7 +36,7 @@ async def on_record(bitsd: Bitsd, job: Document) -> None:
     with closing(sqlite3.connect(f"file:{database(bitsd)}?mode=ro", uri=True)) as store:
         while True:
             ((record,),) = store.execute("SELECT record FROM files WHERE job_id = ?", (job["id"],))
-            if json.loads(record)["offset"] == HALF:
+            if json.loads(record).get("offset") == HALF:
                 return
             await asyncio.sleep(0.05)
 

@@ -23,7 +23,7 @@ from daemon.client import (
     StorageFull,
     TooMany,
 )
-from daemon.schema import CreateJob, FileToAdd, State
+from daemon.schema import BatchItem, CreateJob, FileToAdd, State
 from tests.fake_service import NOW, FakeService, file_document, problem, progress, serving
 
 
@@ -52,6 +52,18 @@ async def test_create_sends_only_what_was_given_and_the_key(service: FakeService
         "priority": "HIGH",
         "resume": True,
     }
+
+
+async def test_a_batch_sends_its_items_and_gives_what_came_of_each(service: FakeService) -> None:
+    results = [{"status": 201, "body": {"id": "x"}}, {"status": 424, "body": {"code": "NOT_CARRIED_OUT"}}]
+    service.answer("POST", "/v1/batch", 200, {"results": results})
+    create = BatchItem(op="create", body={"display_name": "a"})
+    async with Client(service.socket_path) as client:
+        done = await client.batch([create, {"op": "resume", "id": "#0"}], atomic=True)
+    assert [(result.status, result.body) for result in done] == [(201, {"id": "x"}), (424, {"code": "NOT_CARRIED_OUT"})]
+    (request,) = service.calls("POST", "/batch")
+    items = [{"op": "create", "body": {"display_name": "a"}}, {"op": "resume", "id": "#0"}]
+    assert request.body == {"items": items, "atomic": True}
 
 
 async def test_listing_goes_through_all_pages_once(service: FakeService) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from jobqueue.errors import NotFoundError
 from jobqueue.job import Job
 from jobqueue.order import Slots
 from jobqueue.store import Store
@@ -90,6 +91,8 @@ async def test_a_final_job_leaves_the_history_when_its_time_is_over(store: Store
         await pass_time(DAY - 10)
         assert await on.state(job_id) == "CANCELLED"
         await pass_time(20)
+        with pytest.raises(NotFoundError):
+            await on.job(job_id)
         assert await on.queue.read(lambda tx: list(tx.every_job())) == []
         assert [event.job_id for event in await on.events(None, "JOB_REMOVED")] == [job_id]
 

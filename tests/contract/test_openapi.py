@@ -79,6 +79,8 @@ async def replies(on: Stage) -> AsyncIterator[tuple[str, str, Document]]:
     if (await on.bitsd.call("POST", f"/v1/jobs/{failed['id']}/take-ownership"))[0] == 200:  # root
         await call("POST", f"{job_path}/take-ownership", failed)
     Path((await on.bitsd.job(failed, include="files"))["files"][0]["temporary_name"]).unlink(missing_ok=True)
+    items = [{"op": "create", "body": {"display_name": "b", "files": [file]}}, {"op": "resume", "id": NO_JOB}]
+    await call("POST", "/v1/batch", None, {"items": items})
     await call("POST", "/v1/doctor", None, {"fix": False})
     await call("GET", "/v1/events")
     await call("GET", "/v1/events", None, None, f"?job={failed['id']}")

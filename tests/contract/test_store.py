@@ -100,6 +100,24 @@ async def test_many_changes_at_once_all_happen_each_exactly_once(store: Store) -
     assert await store.read(lambda tx: tx.count_jobs()) == 200
 
 
+async def test_of_a_part_that_raises_nothing_stays_and_the_rest_does(store: Store) -> None:
+    def part(tx: Transaction, name: str, *, fails: bool) -> None:
+        tx.insert_job(named(name), None)
+        tx.set_meta("last", name)
+        if fails:
+            raise OopsError
+
+    def work(tx: Transaction) -> None:
+        tx.attempt(lambda: part(tx, "a", fails=False))
+        with pytest.raises(OopsError):
+            tx.attempt(lambda: part(tx, "b", fails=True))
+        assert tx.meta("last") == "a"
+        tx.attempt(lambda: part(tx, "c", fails=False))
+
+    await store.write(work)
+    assert await store.read(lambda tx: (ids(tx), tx.meta("last"))) == (["a", "c"], "c")
+
+
 async def test_a_change_that_fails_among_others_does_not_hurt_them(store: Store) -> None:
     def work(number: int) -> Callable[[Transaction], int]:
         def add(tx: Transaction) -> int:

@@ -147,10 +147,13 @@ async def test_the_line_of_a_level_is_ordered_by_turn_and_then_by_creation(store
         named("high", State.QUEUED, turn=0.5, priority=Priority.HIGH),
     ]
     await store.write(inserting(*jobs))
-    line = [job.id for job in await store.read(lambda tx: tx.queued(Priority.NORMAL.level, None))]
+    line = [place.job_id for place in await store.read(lambda tx: tx.queued(Priority.NORMAL.level, None))]
     assert line == ["early", "tie-1", "tie-2", "late"]
-    assert [job.id for job in await store.read(lambda tx: tx.queued(Priority.NORMAL.level, 2))] == ["early", "tie-1"]
-    assert [job.id for job in await store.read(lambda tx: tx.queued(Priority.HIGH.level, 9))] == ["high"]
+    assert [place.job_id for place in await store.read(lambda tx: tx.queued(Priority.NORMAL.level, 2))] == [
+        "early",
+        "tie-1",
+    ]
+    assert [place.job_id for place in await store.read(lambda tx: tx.queued(Priority.HIGH.level, 9))] == ["high"]
 
 
 async def test_due_jobs_come_earliest_first_and_the_next_wake_is_the_earliest(store: Store) -> None:

@@ -174,12 +174,17 @@ class _Campaign:
 
     async def _events(self) -> list[Document]:
         events: list[Document] = []
+        after = 0
         while True:
-            after = events[-1]["seq"] if events else 0
-            page = (await self.machine.ok("GET", f"/v1/events?limit=10000&after={after}"))["events"]
-            if not page:
+            status, page = await self.machine.call("GET", f"/v1/events?limit=10000&after={after}")
+            if status == 410:
+                self._findings.lost.append(page["detail"])
+                after = self._clients.kept_after = page["oldest"]
+            elif not page["events"]:
                 return events
-            events += page
+            else:
+                events += page["events"]
+                after = events[-1]["seq"]
 
     async def _check(self, promise: Promise, listed: Document | None) -> None:
         promise.is_busy = False

@@ -32,6 +32,8 @@ class Clients:
         self._origin = origin
         self._chances = chances
         self._findings = findings
+        self.kept_after = 0
+        """The number before the oldest event there is; more than 0 only when some were lost."""
         self._numbers = count(1)
 
     async def live(self) -> None:
@@ -58,7 +60,7 @@ class Clients:
     async def _watch(self) -> None:
         """Read events as they come."""
         while True:
-            after = max(self.seen, default=0)
+            after = max([self.kept_after, *self.seen])
             for event in (await self._machine.ok("GET", f"/v1/events?after={after}&wait=60"))["events"]:
                 self.seen[event["seq"]] = event
 

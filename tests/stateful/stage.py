@@ -11,13 +11,13 @@ import looptime
 
 from daemon.access import Access, Caller, guard
 from daemon.api.call import check_revision
+from jobqueue.calls import NewJob
 from jobqueue.change import Guard
 from jobqueue.edit import Limits
 from jobqueue.errors import JobQueueError, LocalFileFailedError
 from jobqueue.finish import NotPublishedError
 from jobqueue.job import Event, File, Job, JobError, Owner
 from jobqueue.order import Slots
-from jobqueue.queue import NewJob
 from jobqueue.secrets import Credential, JobSecrets
 from jobqueue.transaction import EventQuery, IdempotentRequest, Leftover, Transaction
 from jobqueue.vault import Vault

@@ -1,0 +1,26 @@
+"""Ids of new jobs: never the same, neighbours when given out together, unlike each other when not."""
+
+from uuid import UUID
+
+from jobqueue.ids import GAP, Ids
+
+MANY = 10_000
+
+
+def test_ids_are_uuids_and_no_two_are_the_same() -> None:
+    ids = Ids()
+    given = [ids.next(number * GAP / 2 if number % 10 else number * GAP) for number in range(MANY)]
+    assert len(set(given)) == MANY
+    assert all(str(UUID(text)) == text and UUID(text).version == 8 for text in given)
+
+
+def test_ids_given_out_together_are_neighbours_in_the_order_of_their_making() -> None:
+    ids = Ids()
+    given = [ids.next(1.0 + number * GAP / MANY) for number in range(MANY)]
+    assert given == sorted(given)
+    assert len({text[:8] for text in given}) == 1
+
+
+def test_ids_given_out_one_by_one_differ_in_their_first_digits() -> None:
+    ids = Ids()
+    assert len({ids.next(number * 2 * GAP)[:8] for number in range(100)}) > 95
