@@ -1,11 +1,12 @@
 """What landed on the disk: the progress of files, on record for many transfers in one commit.
 
 Owns what progress means for a job (its sums, its clocks), and the gathering of reports that come at about the same
-time, which they do: transfers sync at the same moments. Refuses to know what comes of a job.
+time, which they do: transfers sync at the same moments, and small files end one after the other. Refuses to know what
+comes of a job.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jobqueue.change import Change
@@ -18,18 +19,12 @@ GATHERING = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
-    """The first `offset` bytes of a file are on the disk; 0 = what was there is void, and nothing came since."""
+class Report:
+    """What became of a file, as a change of its record, and the event that tells of it."""
 
-    offset: int
-    checksum: int
-    mtime: int
-
-    def of(self, file: File) -> File:
-        """The file with this on record."""
-        if self.offset == 0 < file.offset:
-            return file.emptied()
-        return replace(file, offset=self.offset, checksum=self.checksum, mtime=self.mtime)
+    index: int
+    learnt: Callable[[File], File]
+    event: str | None = None
 
 
 class Landings:
@@ -37,73 +32,89 @@ class Landings:
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
-        self._landed: dict[tuple[str, int], Landed] = {}
+        self._reports: dict[str, list[Report]] = {}
         self._recorded: asyncio.Future[None] | None = None
 
-    async def record(self, job_id: str, index: int, landed: Landed) -> None:
-        """Returns once it is on record. Raises StoreFullError, StoreFailedError."""
-        self._landed[job_id, index] = landed
+    async def record(self, job_id: str, report: Report) -> None:
+        """Returns once it is on record; it will be though this is stopped. Raises StoreFullError, StoreFailedError."""
+        self._reports.setdefault(job_id, []).append(report)
         if self._recorded is not None:
             await asyncio.shield(self._recorded)
             return
         self._recorded = recorded = asyncio.get_running_loop().create_future()
         recorded.add_done_callback(lambda future: future.exception())  # looked at, also when nobody else came
-        error: Exception = StoreFailedError("cannot record what landed: whoever was to do it was stopped")
         try:
             if self._queue.live.count > 1:
                 await asyncio.sleep(GATHERING)
-            await self._record_all()
+        finally:  # who is stopped does not stop those who count on it
+            await self._record_all(recorded)
+
+    async def _record_all(self, recorded: asyncio.Future[None]) -> None:
+        reports, self._reports, self._recorded = self._reports, {}, None
+        error: Exception = StoreFailedError("cannot record what landed: whoever was to do it was stopped")
+
+        def work(change: Change) -> list[tuple[str, int, int]]:
+            return [(job_id, *landed) for job_id, some in reports.items() for landed in _learnt(change, job_id, some)]
+
+        try:
+            for landed in await self._queue.change(work):
+                self._queue.live.recorded(*landed)
         except Exception as failure:
             error = failure
             raise
         else:
             recorded.set_result(None)
         finally:
-            if self._recorded is recorded:  # stopped before its time was over: nothing of it is left for another time
-                self._landed, self._recorded = {}, None
             if not recorded.done():
                 recorded.set_exception(error)
 
-    async def _record_all(self) -> None:
-        landed, self._landed, self._recorded = self._landed, {}, None
 
-        def work(change: Change) -> dict[tuple[str, int], int | None]:
-            return {place: _learnt(change, *place, facts) for place, facts in landed.items()}
-
-        for (job_id, index), offset in (await self._queue.change(work)).items():
-            if offset is not None:
-                self._queue.live.recorded(job_id, index, offset)
-
-
-def _learnt(change: Change, job_id: str, index: int, landed: Landed) -> int | None:
+def _learnt(change: Change, job_id: str, reports: Sequence[Report]) -> list[tuple[int, int]]:
     try:
-        return learn(change, job_id, index, landed.of)
-    except (NotFoundError, FileNotInJobError):  # nothing to do with the others in this commit
-        return None
+        return learn(change, job_id, *reports)
+    except NotFoundError:  # nothing to do with the others in this commit
+        return []
 
 
-def learn(
-    change: Change, job_id: str, index: int, learnt: Callable[[File], File], event: str | None = None
-) -> int | None:
-    """Put what was learnt of a file on record; returns how many of its bytes are, None if its job is over."""
+def learn(change: Change, job_id: str, *reports: Report) -> list[tuple[int, int]]:
+    """Put what was learnt of a job's files on record; returns how many bytes of each are. A job that is over learns
+    nothing, and neither does a file that is not there.
+    """
     job = change.tx.job(job_id)
     if job.state.is_final:
-        return None
-    old = change.tx.file(job_id, index)
-    new = learnt(old)
-    if new == old:
-        return new.offset
-    has_moved = new.offset > old.offset
-    timers = replace(
-        job.timers,
-        activity_at=change.now if has_moved else job.timers.activity_at,
-        no_progress_since=None if has_moved else job.timers.no_progress_since,
-    )
-    after = change.put_file(replace(job, modified=change.wall, timers=timers), old, new)
-    if event is not None:
-        after = change.emit(after, event, file_index=index)
-    if new.remote_name != old.remote_name:
+        return []
+    after, timers, landed, has_new_files = job, job.timers, [], False
+    for report in reports:
+        try:
+            old = change.tx.file(job_id, report.index)
+        except FileNotInJobError:
+            continue
+        new = report.learnt(old)
+        landed.append((report.index, new.offset))
+        if new == old:
+            continue
+        if new.offset > old.offset:
+            timers = replace(timers, activity_at=change.now, no_progress_since=None)
+        after = change.put_file(after, old, new)
+        if report.event is not None:
+            after = change.emit(after, report.event, file_index=report.index)
+        has_new_files |= new.remote_name != old.remote_name
+    if after is job:
+        return landed
+    after = replace(after, modified=change.wall, timers=timers)
+    if has_new_files:
         change.save(job, after, has_new_files=True)
     else:
         change.keep(after)
-    return new.offset
+    return landed
+
+
+def landed(offset: int, checksum: int, mtime: int) -> Callable[[File], File]:
+    """The first `offset` bytes of a file are on the disk; 0 = what was there is void, and nothing came since."""
+
+    def learnt(file: File) -> File:
+        if offset == 0 < file.offset:
+            return file.emptied()
+        return replace(file, offset=offset, checksum=checksum, mtime=mtime)
+
+    return learnt

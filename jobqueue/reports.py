@@ -5,7 +5,7 @@ Owns the way from an outcome to a state (retry.decide -> states.advance). Never 
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from jobqueue import retry
 from jobqueue.change import Change
 from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.job import Failed, File, Finished, Job, Outcome, State, Yielded
-from jobqueue.landing import Landed, Landings, learn
+from jobqueue.landing import Landings, Report, landed, learn
 from jobqueue.queue import JobQueue
 from jobqueue.secrets import JobSecrets
 from jobqueue.states import ACTIVE, Trigger
@@ -116,7 +116,7 @@ class Reports:
 
         The one report that may be missed, since the next tells the same. Raises StoreFullError, StoreFailedError.
         """
-        await self._landings.record(job_id, index, Landed(offset, checksum, mtime))
+        await self._landings.record(job_id, Report(index, landed(offset, checksum, mtime)))
 
     async def redirected(self, job_id: str, asked: File, remote_name: str) -> None:
         """The file's URL leads elsewhere; that is its remote name from now on (§5.4), unless the owner set another."""
@@ -130,13 +130,19 @@ class Reports:
         """What was fetched of the file turned out wrong: it starts from zero."""
         await self._file(job_id, index, File.emptied)
 
-    async def file_transferred(self, job_id: str, index: int, size: int, mtime: int | None = None) -> None:
-        """Every byte of the file is in its temporary file, verified and synced."""
+    async def file_transferred(
+        self, job_id: str, index: int, size: int, mtime: int | None = None, facts: RemoteFacts | None = None
+    ) -> None:
+        """Every byte of the file is in its temporary file, verified and synced. `facts`: if they are not known yet.
+
+        Stopped, it is recorded all the same.
+        """
 
         def done(file: File) -> File:
+            file = file if facts is None else facts.learnt(file, 0)
             return replace(file, transferred=True, offset=size, size=size, mtime=mtime, validated=None)
 
-        await self._file(job_id, index, done, event="FILE_TRANSFERRED")
+        await self._insist(lambda: self._landings.record(job_id, Report(index, done, "FILE_TRANSFERRED")))
 
     async def outcome(self, job_id: str, outcome: Outcome) -> Job | None:
         """What an attempt came to. Returns the job if it must go on (files were added meanwhile), else None.
@@ -161,13 +167,13 @@ class Reports:
                     change.save(job, self._failed(change, job, failed))
             return None
 
-        return await self._insist(work)
+        return await self._insist(lambda: self._queue.change(work))
 
-    async def _insist(self, work: Callable[[Change], T]) -> T:
+    async def _insist(self, record: Callable[[], Awaitable[T]]) -> T:
         """Have it on record, however long the store cannot take it: an attempt does not go on before."""
         while True:
             try:
-                return await self._queue.change(work)
+                return await record()
             except (StoreFullError, StoreFailedError):
                 await asyncio.sleep(STORE_PAUSE)
 
@@ -195,8 +201,8 @@ class Reports:
                 return waiting
         return change.advance(job, Trigger.FAIL_FATAL, failed.error)
 
-    async def _file(self, job_id: str, index: int, learnt: Callable[[File], File], event: str | None = None) -> None:
-        """Record progress of one file of a job that is not final."""
-        offset = await self._insist(lambda change: learn(change, job_id, index, learnt, event))
-        if offset is not None:
-            self._queue.live.recorded(job_id, index, offset)
+    async def _file(self, job_id: str, index: int, learnt: Callable[[File], File]) -> None:
+        """Record what was learnt of one file of a job that is not final, at once."""
+        report = Report(index, learnt)
+        for place in await self._insist(lambda: self._queue.change(lambda change: learn(change, job_id, report))):
+            self._queue.live.recorded(job_id, *place)

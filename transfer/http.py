@@ -47,6 +47,7 @@ class HttpSource:
         self._contexts = Contexts(ca_bundle)
         self._memory = Memory()
         self._dead = DeadProxies()
+        self._system_proxies = getproxies()
         queue_watch = aiohttp.TraceConfig()
         queue_watch.on_connection_queued_start.append(_stop_clock)
         queue_watch.on_connection_queued_end.append(_start_clock)
@@ -116,7 +117,7 @@ class HttpSource:
         now = asyncio.get_running_loop().time()
         with translated(url):
             target = redirects.address(url)
-            proxies = self._dead.last(candidates(ask.terms.proxy, url, getproxies()), now)
+            proxies = self._dead.last(candidates(ask.terms.proxy, url, self._system_proxies), now)
         if not proxies:
             return await self._converse(_Leg(target, method, fields, ask))
         reasons = []

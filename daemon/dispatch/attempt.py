@@ -5,22 +5,28 @@ Returns an outcome and never edits the queue: what must be on record while bytes
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from daemon.dispatch.outcome import failed
+from daemon.dispatch.record import FileRecord
 from daemon.dispatch.request import request_for, terms_of
 from daemon.identity import Executors
-from jobqueue.errors import JobQueueError, StoreFailedError, StoreFullError
+from jobqueue.errors import JobQueueError
 from jobqueue.job import File, Finished, Job, Outcome
 from jobqueue.live import LiveProgress
-from jobqueue.reports import RemoteFacts, Reports
+from jobqueue.reports import Reports
 from transfer.errors import RedirectRefusedError, TransferError
 from transfer.failover import WRONG_BYTES
 from transfer.http import HttpSource
-from transfer.request import Progress, RedirectPolicy, RemoteFile, Settings, TransferRequest
+from transfer.request import Progress, RedirectPolicy, Result, Settings, TransferRequest
+from transfer.shield import to_the_end
 from transfer.source import Ask
 from transfer.worker import transfer
+
+MOST_UNRECORDED = 64
+"""Files of a job whose end may be on its way to the record while others are fetched."""
+SLOW = 1.0
+"""Seconds after which the sizes of files that are still to come are asked for."""
 
 
 @dataclass(slots=True)
@@ -45,17 +51,20 @@ class _Attempt:
         self._job = job
         self._next = 0
         self._taking = asyncio.Lock()
+        self._taken_at = 0.0
+        self._records = asyncio.TaskGroup()
+        self._unrecorded = asyncio.Semaphore(MOST_UNRECORDED)
         self._has_moved = False
         self._failure: tuple[File, TransferError] | None = None
         # with a limit on the whole job, what the files before it brought must be known when one starts
-        is_limited = job.properties.maximum_download_size is not None
-        self._lanes = 1 if is_limited else dispatcher.connections_per_job
+        self._is_limited = job.properties.maximum_download_size is not None
+        self._lanes = 1 if self._is_limited else dispatcher.connections_per_job
 
     async def run(self) -> Outcome:
         try:
             async with asyncio.TaskGroup() as group:
                 sizes = group.create_task(self._learn_sizes())
-                async with asyncio.TaskGroup() as lanes:
+                async with self._records, asyncio.TaskGroup() as lanes:
                     for _ in range(self._lanes):
                         lanes.create_task(self._lane())
                 sizes.cancel()
@@ -80,24 +89,50 @@ class _Attempt:
             file = await self._to.reports.next_file(self._job.id, self._next)
             if file is not None:
                 self._next = file.index + 1
+                self._taken_at = asyncio.get_running_loop().time()
             return file
 
     async def _fetch(self, file: File) -> None:
-        """One file to its temporary file."""
+        """One file to its temporary file; the next may begin before this one's end is on record."""
         to, job_id = self._to, self._job.id
         request = await self._request(file, await self._room(file))
         progress = Progress(file.offset)
+        record = FileRecord(to.reports, job_id, file, request)
         to.live.watch(job_id, file, progress)
         try:
-            result = await transfer(
+            result = await self._transferred(file, request, record, progress)
+        except BaseException:
+            to.live.forget(job_id, file.index)
+            raise
+        finally:
+            self._has_moved = self._has_moved or progress.transferred > file.offset
+        await self._unrecorded.acquire()
+        recording = self._records.create_task(self._record(file, record, result))
+        if self._is_limited:
+            await recording
+
+    async def _record(self, file: File, record: FileRecord, result: Result) -> None:
+        """The attempt does not end before this has: nobody else may take the file for one that is still to come."""
+        to, job_id = self._to, self._job.id
+        try:
+            await to_the_end(to.reports.file_transferred(job_id, file.index, result.size, result.mtime, record.untold))
+        finally:
+            to.live.forget(job_id, file.index)
+            self._unrecorded.release()
+
+    async def _transferred(
+        self, file: File, request: TransferRequest, record: FileRecord, progress: Progress
+    ) -> Result:
+        to, job_id = self._to, self._job.id
+        try:
+            return await transfer(
                 request,
                 source=to.source,
                 executor=to.executors.of(self._job.owner),
                 settings=to.settings,
-                observer=_Record(to, job_id, file, request),
+                observer=record,
                 progress=progress,
             )
-            await to.reports.file_transferred(job_id, file.index, result.size, result.mtime)
         except RedirectRefusedError as error:
             if request.terms.redirects is RedirectPolicy.DISALLOW and not file.mirrors:
                 await to.reports.redirected(job_id, file, error.target)
@@ -105,9 +140,6 @@ class _Attempt:
         except WRONG_BYTES:
             await to.reports.emptied(job_id, file.index)
             raise
-        finally:
-            self._has_moved = self._has_moved or progress.transferred > file.offset
-            to.live.forget(job_id, file.index)
 
     async def _room(self, file: File) -> int | None:
         """What is left of the job's maximum download size for this file; None = no limit."""
@@ -135,6 +167,7 @@ class _Attempt:
 
     async def _probe(self, files: Sequence[File]) -> None:
         for file in files:
+            await self._until_slow()
             if file.size is None and not file.ranges and file.index >= self._next:
                 request = await self._request(file)
                 ask = Ask(file.remote_name, terms=request.terms)
@@ -142,39 +175,11 @@ class _Attempt:
                 if size is not None:
                     await self._to.reports.size_known(self._job.id, file.index, size)
 
-
-class _Record:
-    """transfer.Observer of one file: puts what it is told on record."""
-
-    def __init__(self, to: Dispatcher, job_id: str, file: File, request: TransferRequest) -> None:
-        self._to = to
-        self._job_id = job_id
-        self._index = file.index
-        self._request = request
-
-    async def started(self, remote: RemoteFile, offset: int) -> None:
-        asked_name = self._request.urls[0]
-        is_reported = self._request.terms.redirects is RedirectPolicy.REPORT and remote.source == asked_name
-        version = remote.validators
-        facts = RemoteFacts(
-            size=remote.size,
-            remote_size=version.size,
-            etag=version.etag,
-            last_modified=version.last_modified,
-            is_date_weak=version.is_date_weak,
-            media_type=version.media_type,
-            served_digest=dict(version.digest),
-            response_headers=remote.headers,
-            inode=remote.inode,
-            fetched_from=remote.url if is_reported else remote.source,
-            asked_name=asked_name,
-            remote_name=remote.url if is_reported else asked_name,
-        )
-        await self._to.reports.remote_known(self._job_id, self._index, facts, offset)
-
-    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
-        with suppress(StoreFullError, StoreFailedError):  # bytes go on without; the next record tells of these too
-            await self._to.reports.synced(self._job_id, self._index, offset, checksum, mtime)
+    async def _until_slow(self) -> None:
+        """Files that follow each other quickly tell their own sizes soon enough."""
+        loop = asyncio.get_running_loop()
+        while (left := self._taken_at + SLOW - loop.time()) > 0:  # noqa: ASYNC110 - time is what is waited for
+            await asyncio.sleep(left)
 
 
 def _raise_unless_transfer_errors(failures: BaseExceptionGroup) -> None:

@@ -3,7 +3,7 @@
 import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -33,11 +33,17 @@ WRONG = tuple(Credential(one.target, one.scheme, "ann", "wrong") for one in SERV
 ALGORITHMS = ("MD5", "SHA-256", "SHA-512-256", "MD5-sess", "SHA-256-sess", "")
 
 
-@pytest.fixture
-async def source(tmp_path: Path) -> AsyncIterator[HttpSource]:
-    found = HttpSource(Settings(connect_timeout=1, stall_timeout=0.5), ca_bundle=CERTIFICATES.write_bundle(tmp_path))
+@asynccontextmanager
+async def new_source(folder: Path) -> AsyncIterator[HttpSource]:
+    found = HttpSource(Settings(connect_timeout=1, stall_timeout=0.5), ca_bundle=CERTIFICATES.write_bundle(folder))
     yield found
     await found.close()
+
+
+@pytest.fixture
+async def source(tmp_path: Path) -> AsyncIterator[HttpSource]:
+    async with new_source(tmp_path) as found:
+        yield found
 
 
 @pytest.fixture(params=["http", "https"])
@@ -181,14 +187,15 @@ async def test_a_caller_s_own_answer_to_the_proxy_goes_no_further(source: HttpSo
 
 
 async def test_a_password_in_the_environment_s_proxy_is_for_that_proxy(
-    source: HttpSource, origin: Origin, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin.file("/f", size=10, rejects=("proxy-authorization", "authorization"))
     async with ForwardProxy(auth=Auth()) as proxy:
         for scheme in ("http", "https"):
             monkeypatch.setenv(f"{scheme}_proxy", proxy.url.replace("//", "//ann:pass%20word%3A1@"))
         monkeypatch.delenv("no_proxy", raising=False)
-        assert await status_of(source, origin.url("/f")) == 200
+        async with new_source(tmp_path) as source:  # which looks at the environment once
+            assert await status_of(source, origin.url("/f")) == 200
         assert "proxy-authorization" not in proxy.requests[0].headers
 
 

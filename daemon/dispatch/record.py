@@ -1,0 +1,59 @@
+"""What one running transfer tells of its file, as reports to the queue."""
+
+from contextlib import suppress
+
+from jobqueue.errors import StoreFailedError, StoreFullError
+from jobqueue.job import File
+from jobqueue.reports import RemoteFacts, Reports
+from transfer.request import RedirectPolicy, RemoteFile, TransferRequest
+
+LITTLE = 1 << 20
+"""Bytes of a file that is not worth a record of its beginning."""
+
+
+class FileRecord:
+    """transfer.Observer of one file: puts what it is told on record.
+
+    The beginning of a small new file waits for the first bytes to go on record, or for its end: before that nothing is
+    known that could be lost.
+    """
+
+    def __init__(self, reports: Reports, job_id: str, file: File, request: TransferRequest) -> None:
+        self.untold: RemoteFacts | None = None
+        self._is_new = file.inode is None
+        self._reports = reports
+        self._job_id = job_id
+        self._index = file.index
+        self._request = request
+
+    async def started(self, remote: RemoteFile, offset: int) -> None:
+        asked_name = self._request.urls[0]
+        is_reported = self._request.terms.redirects is RedirectPolicy.REPORT and remote.source == asked_name
+        version = remote.validators
+        facts = RemoteFacts(
+            size=remote.size,
+            remote_size=version.size,
+            etag=version.etag,
+            last_modified=version.last_modified,
+            is_date_weak=version.is_date_weak,
+            media_type=version.media_type,
+            served_digest=dict(version.digest),
+            response_headers=remote.headers,
+            inode=remote.inode,
+            fetched_from=remote.url if is_reported else remote.source,
+            asked_name=asked_name,
+            remote_name=remote.url if is_reported else asked_name,
+        )
+        self.untold = None
+        if self._is_new and not offset and remote.size is not None and remote.size <= LITTLE:
+            self.untold = facts
+            return
+        self._is_new = False
+        await self._reports.remote_known(self._job_id, self._index, facts, offset)
+
+    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
+        facts, self.untold, self._is_new = self.untold, None, False
+        if facts is not None:
+            await self._reports.remote_known(self._job_id, self._index, facts, 0)
+        with suppress(StoreFullError, StoreFailedError):  # bytes go on without; the next record tells of these too
+            await self._reports.synced(self._job_id, self._index, offset, checksum, mtime)
