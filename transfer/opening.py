@@ -21,7 +21,7 @@ NOT_A_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR})
 
 
 class Opening:
-    """An opener for `open()`, and what came of it."""
+    """How it is to be opened, and what came of it."""
 
     def __init__(self, record: PartRecord, *, make_dirs: bool) -> None:
         self.record = record
@@ -36,7 +36,7 @@ class Opening:
         """Where writing begins."""
         return self.record.offset if self.is_resumed else 0
 
-    def __call__(self, path: str, _flags: int) -> int:
+    def open(self, path: str) -> int:
         """The descriptor. Raises OSError."""
         number = self._reopen(path) if self.record.inode is not None else None
         if number is None:

@@ -10,15 +10,12 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import islice
 from typing import TypeVar
 
-import aiofiles
-from aiofiles.base import AiofilesContextManager
-from aiofiles.threadpool.binary import AsyncFileIO
 from crc32c import crc32c
 
 from transfer import directory, space
@@ -29,6 +26,7 @@ from transfer.shield import to_the_end
 
 T = TypeVar("T")
 
+CLOSED = -1
 MOST_PIECES = os.sysconf("SC_IOV_MAX")
 PROOF_SIZE = 4 << 20
 """Bytes that are read back at a time."""
@@ -44,20 +42,51 @@ def local_failure(verb: str, path: str) -> Iterator[None]:
 
 
 class PartFile:
-    """An open temporary file; bytes go to its end. `offset` is where that was when it was opened."""
+    """A temporary file; bytes go to its end."""
 
-    def __init__(self, path: str, file: AsyncFileIO, opening: Opening, executor: Executor) -> None:
+    def __init__(self, path: str, opening: Opening, executor: Executor) -> None:
         self.path = path
-        self.inode = opening.inode
-        self.offset = opening.offset
-        self.is_resumed = opening.is_resumed
-        """It is the file on record, not a new one."""
-        self.tail = (opening.offset, 0)
+        self.tail = (0, 0)
         """Where the next byte goes, and the checksum of all bytes before it: one value, whichever thread looks."""
         self._opening = opening
-        self._file = file
+        self._descriptor = CLOSED
         self._executor = executor
         self._is_name_synced = False
+
+    async def open(self) -> None:
+        with local_failure("open", self.path):
+            await on_executor(self._executor, self._open)
+
+    def _open(self) -> None:
+        self._descriptor = self._opening.open(self.path)
+        self.tail = (self._opening.offset, 0)
+
+    async def close(self) -> None:
+        if self.is_open:
+            await on_executor(self._executor, self._close)
+
+    def _close(self) -> None:
+        number, self._descriptor = self._descriptor, CLOSED
+        with local_failure("close", self.path):
+            os.close(number)
+
+    @property
+    def is_open(self) -> bool:
+        return self._descriptor != CLOSED
+
+    @property
+    def inode(self) -> int:
+        return self._opening.inode
+
+    @property
+    def offset(self) -> int:
+        """Where the end was when it was opened."""
+        return self._opening.offset
+
+    @property
+    def is_resumed(self) -> bool:
+        """It is the file on record, not a new one."""
+        return self._opening.is_resumed
 
     @property
     def end(self) -> int:
@@ -85,18 +114,18 @@ class PartFile:
         if self.end and not self._opening.is_untouched and self.checksum != record.checksum:
             return False
         with local_failure("truncate", self.path):
-            await on_executor(self._executor, lambda: _cut(self._file.fileno(), self.end))
+            await on_executor(self._executor, lambda: _cut(self._descriptor, self.end))
         return True
 
     async def reserve(self, size: int) -> None:
         """Have room for the file to grow to `size` bytes, before they come; its length stays."""
         with local_failure("reserve space for", self.path):
-            await on_executor(self._executor, lambda: space.reserve(self._file.fileno(), self.path, size))
+            await on_executor(self._executor, lambda: space.reserve(self._descriptor, self.path, size))
 
     def append(self, *pieces: bytes | memoryview) -> None:
         """Blocking. Append all of `pieces`; after a failure `end` tells how much of them is in the file."""
         left = deque(memoryview(piece) for piece in pieces if piece)
-        number, (end, checksum) = self._file.fileno(), self.tail
+        number, (end, checksum) = self._descriptor, self.tail
         with local_failure("write", self.path):
             while left:
                 count = os.pwritev(number, list(islice(left, MOST_PIECES)), end)
@@ -113,7 +142,7 @@ class PartFile:
     async def read(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""
         with local_failure("read", self.path):
-            return await on_executor(self._executor, lambda: os.pread(self._file.fileno(), length, offset))
+            return await on_executor(self._executor, lambda: os.pread(self._descriptor, length, offset))
 
     async def sync(self) -> int:
         """Everything written before this call, and the file's name, is on the disk when it returns.
@@ -123,15 +152,26 @@ class PartFile:
         with local_failure("sync", self.path):
             return await on_executor(self._executor, self._sync)
 
+    async def finish(self, pieces: Sequence[bytes]) -> int:
+        """The last bytes, then as `sync`, and it is closed: a small file costs one turn of a thread."""
+        return await on_executor(self._executor, lambda: self._finish(pieces))
+
+    def _finish(self, pieces: Sequence[bytes]) -> int:
+        self.append(*pieces)
+        with local_failure("sync", self.path):
+            mtime = self._sync()
+        self._close()
+        return mtime
+
     async def clear(self) -> None:
         """Throw all bytes away; writing begins at zero."""
         with local_failure("truncate", self.path):
-            await self._file.truncate(0)
+            await on_executor(self._executor, lambda: os.ftruncate(self._descriptor, 0))
         self.tail = (0, 0)
 
     async def _read_back(self) -> bool:
         """Have the checksum of what is on record; False when it cannot be read to its end."""
-        number, read, so_far = self._file.fileno(), 0, 0
+        number, read, so_far = self._descriptor, 0, 0
         while read < self.end:
             length = min(PROOF_SIZE, self.end - read)
             with local_failure("read", self.path):
@@ -146,7 +186,7 @@ class PartFile:
         return True
 
     def _sync(self) -> int:
-        mtime = _sync_stamped(self._file.fileno())
+        mtime = _sync_stamped(self._descriptor)
         if not self._is_name_synced:
             directory.sync(os.path.dirname(self.path))
             self._is_name_synced = True
@@ -191,22 +231,15 @@ async def part_file(
 
 @asynccontextmanager
 async def _open(path: str, opening: Opening, executor: Executor) -> AsyncIterator[PartFile]:
-    file = aiofiles.open(path, "r+b", buffering=0, opener=opening, executor=executor)
+    part = PartFile(path, opening, executor)
     try:
-        with local_failure("open", path):
-            await to_the_end(_opened(file))
-        yield PartFile(path, await file, opening, executor)
+        await part.open()
+        yield part
     except BaseException:
-        if opening.inode:
-            with suppress(OSError):
-                await to_the_end((await file).close())
+        with suppress(LocalFileError):
+            await part.close()
         raise
-    with local_failure("close", path):
-        await to_the_end((await file).close())
-
-
-async def _opened(file: AiofilesContextManager[AsyncFileIO]) -> None:
-    await file
+    await part.close()
 
 
 async def on_executor(executor: Executor, work: Callable[[], T]) -> T:

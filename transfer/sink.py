@@ -90,8 +90,10 @@ class Sink:
         """The bytes that come now are the body of one reply, which must have these digests of its own."""
         self._body = Digests().expect(pairs)
 
-    def verify_body(self) -> None:
+    async def verify_body(self) -> None:
         """Raises DigestMismatchError if the body, to its end, does not have its digests."""
+        if self._body:
+            await self.flush()
         self._body.check("the server's reply")
 
     async def add(self, chunk: bytes) -> None:
@@ -173,8 +175,10 @@ class Sink:
             self._progress.transferred = 0
             self._synced = 0
 
-    def verify(self) -> None:
+    async def verify(self) -> None:
         """Raises DigestMismatchError if the digests of all bytes are not the expected ones."""
+        if self._digests:
+            await self.flush()
         self._digests.check(self._part.path)
 
     async def sync(self) -> None:
@@ -183,8 +187,21 @@ class Sink:
 
     async def finish(self) -> None:
         """The file is whole: bring it to the disk, and its name even if it is empty. The caller reports its end."""
-        async with self._syncing:
-            await self._bring_down()
+        async with self._writing, self._syncing:
+            await to_the_end(self._finish())
+
+    async def _finish(self) -> None:
+        pieces, self._pending = self._pending, []
+        before = self._part.end
+        try:
+            self.mtime = await self._part.finish(pieces)
+            self._synced = self._part.end
+        except LocalFileError:
+            self._is_sync_broken = self._part.end == before + self._gathered  # else it was the writing that failed
+            raise
+        finally:
+            self._gathered = 0
+            self._count(before)
 
     async def _sync(self, *, is_last: bool = False) -> None:
         async with self._syncing:
@@ -199,6 +216,8 @@ class Sink:
     async def _bring_down(self) -> int:
         """Bring what is written by now to the disk; returns its checksum."""
         written, checksum = self._part.tail
+        if not self._part.is_open:  # and so finished
+            return checksum
         try:
             self.mtime = await self._part.sync()
         except LocalFileError:

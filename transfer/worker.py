@@ -32,6 +32,8 @@ from transfer.shield import to_the_end
 from transfer.sink import Sink
 from transfer.source import Ask, Head, Reply, Source
 
+AT_ONCE = 64 << 10
+"""Bytes of a file that is written as soon as there is room for it."""
 RESTART_LIMIT = 3
 """How often one attempt begins a file again before it calls the file a moving target."""
 
@@ -135,7 +137,7 @@ class _Attempt:
                 break
             await self._start_over("the file changed between two ranges")
         self._require_size(self._sink.position)
-        self._sink.verify()
+        await self._sink.verify()
         await self._sink.finish()
         return self._sink.position
 
@@ -156,6 +158,7 @@ class _Attempt:
 
     async def _exchange(self, span: Span) -> None:
         """Ask for what is missing and take what comes."""
+        await self._sink.flush()
         url, position = self._servers.url, self._sink.position
         proof = self._held.proof(url, position)
         if proof is None or (position and not self._request.is_resumable):
@@ -224,7 +227,7 @@ class _Attempt:
             remote = RemoteFile(url, head.url, size, version, head.block, self._part.inode)
             await self._observer.started(remote, self._sink.position)
             self._told = (url, size, version)
-            if size is not None:
+            if size is not None and size > AT_ONCE:
                 await self._part.reserve(size)
 
     async def _stream(self, reply: Reply, length: int | None, skip: int, *, is_checked: bool) -> None:
@@ -234,7 +237,7 @@ class _Attempt:
         if wire is not None:
             with wire:
                 self._require_all(reply, await self._sink.pump(wire), length)
-            self._sink.verify_body()
+            await self._sink.verify_body()
             return
         here = await self._part.read(self._sink.position - skip, skip) if is_checked else b""
         received = 0
@@ -251,9 +254,8 @@ class _Attempt:
             self._require_room(self._sink.position + len(fresh))
             if fresh:
                 await self._sink.add(fresh)
-        await self._sink.flush()
         self._require_all(reply, received, length)
-        self._sink.verify_body()
+        await self._sink.verify_body()
 
     def _require_all(self, reply: Reply, received: int, length: int | None) -> None:
         if length is not None and received < length:
@@ -261,6 +263,7 @@ class _Attempt:
 
     async def _is_unchanged(self) -> bool:
         """Ranges that came one after the other are of one version (recheck.py)."""
+        await self._sink.flush()
         spans = pieces(self._request.ranges, self._held.version.size)[:-1]
         asks = [self._ask(self._servers.url, span, self._held.version) for span in spans]
         return await are_unchanged(self._source, asks, self._part)

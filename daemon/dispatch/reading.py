@@ -12,10 +12,14 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
 
+import aiofiles
+from aiofiles.threadpool.binary import AsyncFileIO
+
 from daemon.dispatch.outcome import refused
 from jobqueue.job import File
 from transfer.errors import LocalFileError
 from transfer.partfile import on_executor
+from transfer.shield import to_the_end
 
 NOT_OURS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 SAFE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -26,48 +30,45 @@ class FetchedFile:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._path = ""
-        self._descriptor: int | None = None
+        self._file: AsyncFileIO | None = None
 
     async def open(self, file: File) -> bool:
         """Whether the file of this record is there. Raises LocalFileFailedError, RefusedError."""
-        try:
-            return await on_executor(self._executor, partial(self._open, file))
-        except LocalFileError as error:
-            raise refused(error) from error
+        # Complete may give the file its name at any moment: it is looked for under the old one first
+        for name in (file.temporary_name, file.local_name) if file.transferred else (file.temporary_name,):
+            opened = aiofiles.open(name, "rb", buffering=0, opener=partial(_open, file), executor=self._executor)
+            try:
+                self._file = await to_the_end(opened)
+            except OSError as error:
+                if error.errno not in NOT_OURS:
+                    raise refused(LocalFileError.of("open", name, error)) from error
+            else:
+                return True
+        return False
 
     async def read(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`. Raises LocalFileFailedError."""
-        assert self._descriptor is not None  # noqa: S101 - opened before
+        assert self._file is not None  # noqa: S101 - opened before
         try:
-            return await on_executor(self._executor, partial(os.pread, self._descriptor, length, offset))
+            return await on_executor(self._executor, partial(os.pread, self._file.fileno(), length, offset))
         except OSError as error:
-            raise refused(LocalFileError.of("read", self._path, error)) from error
+            raise refused(LocalFileError.of("read", str(self._file.name), error)) from error
 
     async def close(self) -> None:
         """May be all that is left of a removed file, which takes its time: on the executor too."""
-        if self._descriptor is not None:
-            await on_executor(self._executor, partial(os.close, self._descriptor))
+        if self._file is not None:
+            await to_the_end(self._file.close())
 
-    def _open(self, file: File) -> bool:
-        # Complete may give the file its name at any moment: it is looked for under the old one first
-        names = (file.temporary_name, file.local_name) if file.transferred else (file.temporary_name,)
-        return any(self._open_as(name, file) for name in names)
 
-    def _open_as(self, name: str, file: File) -> bool:
-        try:
-            number = os.open(name, SAFE)
-        except OSError as error:
-            if error.errno in NOT_OURS:
-                return False
-            raise LocalFileError.of("open", name, error) from error
-        facts = os.fstat(number)
-        is_long_enough = facts.st_size == file.offset if file.transferred else facts.st_size >= file.offset
-        if not (stat.S_ISREG(facts.st_mode) and facts.st_ino == file.inode and is_long_enough):
-            os.close(number)
-            return False
-        self._path, self._descriptor = name, number
-        return True
+def _open(file: File, name: str, _flags: int) -> int:
+    """Opener: raises FileNotFoundError where there is another file than the recorded one."""
+    number = os.open(name, SAFE)
+    facts = os.fstat(number)
+    is_long_enough = facts.st_size == file.offset if file.transferred else facts.st_size >= file.offset
+    if not (stat.S_ISREG(facts.st_mode) and facts.st_ino == file.inode and is_long_enough):
+        os.close(number)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return number
 
 
 @asynccontextmanager

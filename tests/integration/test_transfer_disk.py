@@ -241,13 +241,6 @@ def breaks(monkeypatch: pytest.MonkeyPatch, target: object, name: str, code: int
     monkeypatch.setattr(target, name, fail)
 
 
-def breaks_file(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
-    async def fail(*arguments: Any) -> None:  # noqa: ANN401
-        raise OSError(code, "broken")
-
-    monkeypatch.setattr(f"aiofiles.threadpool.binary.AsyncFileIO.{name}", fail)
-
-
 STEPS: dict[str, Callable[[PartFile], Any]] = {
     "reserve space for": lambda part: part.reserve(ROOM),
     "write": lambda part: asyncio.to_thread(part.append, b"x"),
@@ -267,7 +260,7 @@ async def test_every_step_fails_by_its_name_and_path(
         breaks(patch, os, "fsync", code)
         breaks(patch, os, "fstatvfs", code)
         breaks(patch, os, "pwritev", code)
-        breaks_file(patch, "truncate", code)
+        breaks(patch, os, "ftruncate", code)
         with pytest.raises(LocalFileError) as caught:
             await STEPS[verb](part)
     assert (caught.value.errno, caught.value.path) == (code, part.path)
@@ -278,14 +271,16 @@ async def test_every_step_fails_by_its_name_and_path(
 async def test_a_file_that_cannot_be_closed_is_not_finished(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    closed = []
+    closed, real = [], os.close
 
-    async def close(self: Any) -> None:  # noqa: ANN401
-        self._file.close()
-        closed.append(self)
-        raise OSError(code, "broken")
+    def close(number: int) -> None:
+        is_part = os.readlink(f"/proc/self/fd/{number}") == str(rig.part)
+        real(number)
+        if is_part:
+            closed.append(number)
+            raise OSError(code, "broken")
 
-    monkeypatch.setattr("aiofiles.threadpool.binary.AsyncFileIO.close", close)
+    monkeypatch.setattr(os, "close", close)
     rig.play(whole([b"0123456789"], 10))
     with pytest.raises(LocalFileError, match="cannot close") as caught:
         await rig.fetch()
