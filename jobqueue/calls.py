@@ -12,6 +12,7 @@ from posixpath import dirname, join
 from jobqueue import edit, retry
 from jobqueue.change import Change, Guard
 from jobqueue.errors import EmptyJobError, IdempotencyConflictError, PendingError, RefusedError
+from jobqueue.ids import temporary_name
 from jobqueue.job import File, Intent, Job, JobError, Owner, Timers
 from jobqueue.secrets import Credential, JobSecrets
 from jobqueue.states import Trigger, check
@@ -46,7 +47,7 @@ def create(change: Change, limits: edit.Limits, new: NewJob, request: Idempotent
     timers = Timers(activity_at=change.now)
     job = Job(change.ids.next(change.now), new.owner, properties, change.wall, change.wall, timers=timers)
     job = change.emit(job, "JOB_CREATED")
-    job, files = _with_files(limits, job, new.files, is_exempt=new.owner.uid == ROOT)
+    job, files = _with_files(change, limits, job, new.files, is_exempt=new.owner.uid == ROOT)
     if new.resume:
         job = change.changed(job, _resumed(change, job), by_owner=True)
     job = change.insert(job)
@@ -86,7 +87,7 @@ def add_files(
     """
     job = _guarded(change, job_id, guard)
     change.advance(job, Trigger.EDIT)
-    after, added = _with_files(limits, job, files, is_exempt=is_exempt)
+    after, added = _with_files(change, limits, job, files, is_exempt=is_exempt)
     for file in added:
         change.tx.put_file(job_id, file)
     change.save(job, after, by_owner=True)
@@ -197,13 +198,16 @@ def _resumed(change: Change, job: Job) -> Job:
     return change.advance(job, Trigger.RESUME)
 
 
-def _with_files(limits: edit.Limits, job: Job, files: Sequence[File], *, is_exempt: bool) -> tuple[Job, Sequence[File]]:
+def _with_files(
+    change: Change, limits: edit.Limits, job: Job, files: Sequence[File], *, is_exempt: bool
+) -> tuple[Job, Sequence[File]]:
     """The job with their sums, and the files as they are to be stored."""
     edit.check_files(job, files, limits, is_exempt=is_exempt)
     added = []
     totals = job.totals
-    for index, file in enumerate(files, totals.files):
-        temporary = join(dirname(file.local_name), f".BIT{secrets.token_hex(4)}.tmp")
+    names = _temporary_names(change, len(files))
+    for index, (file, name) in enumerate(zip(files, names, strict=True), totals.files):
+        temporary = join(dirname(file.local_name), name)
         lengths = [length for _, length in file.ranges]
         size = None if not lengths or None in lengths else sum(length or 0 for length in lengths)
         added.append(replace(file, index=index, temporary_name=temporary, size=size))
@@ -233,3 +237,13 @@ def _rejected(file: File, wall: float) -> JobError:
         remote_name=file.remote_name,
         local_name=file.local_name,
     )
+
+
+def _temporary_names(change: Change, count: int) -> list[str]:
+    """Names that no file of this queue has: two in one directory would be one file for two."""
+    if not count:
+        return []
+    known = change.tx.meta("temporary")
+    start = secrets.randbits(32) if known is None else int(known)
+    change.tx.set_meta("temporary", str(start + count))
+    return [temporary_name(number) for number in range(start, start + count)]

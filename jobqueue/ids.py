@@ -1,8 +1,9 @@
-"""Ids of new jobs: UUIDs (RFC 9562, version 8), neighbours when they are given out together.
+"""Names: ids of new jobs, and temporary files, which never have the name of another.
 
-The store keeps several things in the order of ids. With ids at random every new job would touch pages of its own there,
-and the more of them the more jobs there are already; neighbours share their pages. Jobs that are made one by one differ
-in their first digits, so that a few of them name a job.
+Ids are UUIDs (RFC 9562, version 8), neighbours when they are given out together. The store keeps several things in
+the order of ids: with ids at random every new job would touch pages of its own there, and the more of them the more jobs
+there are already; neighbours share their pages. Jobs that are made one by one differ in their first digits, so that a
+few of them name a job.
 """
 
 import secrets
@@ -11,6 +12,15 @@ from math import inf
 
 GAP = 0.05
 """Seconds without a new job after which the next is no neighbour of the last."""
+
+
+SPREAD = 0x9E3779B1
+"""An odd number: multiplied by it, the numbers below 2**32 are the same numbers in another order."""
+
+
+def temporary_name(number: int) -> str:
+    """`.BIT<8 hex>.tmp` (§5.9): another one for each of 2**32 numbers in a row, neighbours looking nothing alike."""
+    return f".BIT{number * SPREAD % 2**32:08x}.tmp"
 
 
 class Ids:

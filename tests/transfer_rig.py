@@ -39,6 +39,9 @@ class Recorder:
         self.started_at.append(offset)
         self.is_started.set()
 
+    async def lasts(self) -> None:
+        """No news."""
+
     async def synced(self, offset: int, checksum: int, mtime: int) -> None:
         self.synced_at.append(offset)
         self.checksum, self.mtime = checksum, mtime

@@ -199,5 +199,8 @@ class Observer(Protocol):
     async def started(self, remote: RemoteFile, offset: int) -> None:
         """A reply was accepted; writing begins at `offset` (0 = from the start; earlier bytes are void then)."""
 
+    async def lasts(self) -> None:
+        """It goes on: told now and then, as long as it does."""
+
     async def synced(self, offset: int, checksum: int, mtime: int) -> None:
         """Everything below `offset` is on the disk; see PartRecord. 0 = what was there before is void."""

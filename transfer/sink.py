@@ -237,6 +237,7 @@ class Sink:
                 async with asyncio.timeout(min(interval, LONGEST_GATHERING)):
                     await self._is_much_unsynced.wait()
             await self.flush()
+            await self._observer.lasts()
             if self._is_much_unsynced.is_set() or self._loop.time() >= due:
                 await self.sync()
                 due = self._next_checkpoint()

@@ -14,8 +14,8 @@ LITTLE = 1 << 20
 class FileRecord:
     """transfer.Observer of one file: puts what it is told on record.
 
-    The beginning of a small new file waits for the first bytes to go on record, or for its end: before that nothing is
-    known that could be lost.
+    The beginning of a small new file is told with its end, or when that does not come at once: before bytes go on
+    record nothing is known that could be lost.
     """
 
     def __init__(self, reports: Reports, job_id: str, file: File, request: TransferRequest) -> None:
@@ -51,9 +51,14 @@ class FileRecord:
         self._is_new = False
         await self._reports.remote_known(self._job_id, self._index, facts, offset)
 
-    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
-        facts, self.untold, self._is_new = self.untold, None, False
-        if facts is not None:
+    async def lasts(self) -> None:
+        self._is_new = False
+        if (facts := self.untold) is not None:
             await self._reports.remote_known(self._job_id, self._index, facts, 0)
+            if self.untold is facts:  # stopped before, it is told once more with the file's end
+                self.untold = None
+
+    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
+        await self.lasts()
         with suppress(StoreFullError, StoreFailedError):  # bytes go on without; the next record tells of these too
             await self._reports.synced(self._job_id, self._index, offset, checksum, mtime)

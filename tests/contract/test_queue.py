@@ -16,6 +16,7 @@ from jobqueue.errors import (
     PendingError,
     RefusedError,
 )
+from jobqueue.ids import temporary_name
 from jobqueue.job import Finished, Job, Owner, Priority, State
 from jobqueue.order import Slots
 from jobqueue.secrets import Credential
@@ -57,6 +58,16 @@ async def test_temporary_files_lie_beside_their_destination(store: Store) -> Non
         assert directory == "/data"
         assert name.startswith(".BIT")
         assert name.endswith(".tmp")
+
+
+async def test_temporary_names_of_all_jobs_come_from_one_row_of_numbers(store: Store) -> None:
+    async with staged(store) as on:
+        job_id = await on.create(files=3)
+        await on.queue.add_files(job_id, anyone, [a_file(7)])
+        other = await on.create(files=2)
+        names = [file.temporary_name for each in (job_id, other) for file in await on.reports.files(each)]
+        last = int(await on.queue.read(lambda tx: tx.meta("temporary")) or "")
+        assert [name.rpartition("/")[2] for name in names] == [temporary_name(last - 6 + place) for place in range(6)]
 
 
 async def test_a_job_created_to_run_at_once_was_suspended_and_resumed(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from jobqueue.ids import GAP, Ids
+from jobqueue.ids import GAP, Ids, temporary_name
 
 MANY = 10_000
 
@@ -24,3 +24,10 @@ def test_ids_given_out_together_are_neighbours_in_the_order_of_their_making() ->
 def test_ids_given_out_one_by_one_differ_in_their_first_digits() -> None:
     ids = Ids()
     assert len({ids.next(number * 2 * GAP)[:8] for number in range(100)}) > 95
+
+
+def test_no_two_temporary_files_have_the_same_name() -> None:
+    start = 2**32 - MANY // 2  # the numbers go round
+    names = {temporary_name(number) for number in range(start, start + 20 * MANY)}
+    assert len(names) == 20 * MANY
+    assert all(len(name) == len(".BIT01234567.tmp") for name in names)
