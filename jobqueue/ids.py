@@ -1,9 +1,9 @@
 """Names: ids of new jobs, and temporary files, which never have the name of another.
 
 Ids are UUIDs (RFC 9562, version 8), neighbours when they are given out together. The store keeps several things in
-the order of ids: with ids at random every new job would touch pages of its own there, and the more of them the more jobs
-there are already; neighbours share their pages. Jobs that are made one by one differ in their first digits, so that a
-few of them name a job.
+the order of ids: with ids at random every new job would touch pages of its own there, and the more of them the more
+jobs there are already; neighbours share their pages. Jobs that are made one by one differ in their first digits, so
+that a few of them name a job.
 """
 
 import secrets

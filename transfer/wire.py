@@ -2,7 +2,7 @@
 
 Owns a descriptor of its own, how long to wait for bytes and how many of them. Only for a body of known length; what
 aiohttp's side of the connection had read already is handed over, and that side is closed. Refuses to know where the
-bytes go. Why so, and not splice(2): docs/decisions/0011.
+bytes go. Why so, and not splice(2): docs/decisions/0012.
 """
 
 import asyncio
