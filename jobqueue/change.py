@@ -36,7 +36,8 @@ class Clock(Protocol):
 class Change:
     """Handed to the work of one transaction. `is_scheduling`: the scheduler must look once this is committed.
 
-    `job_ids`: the jobs that are not on record any more as they were before.
+    `job_ids`: the jobs that are not on record any more as they were before. `is_progress`: all that changed of them is
+    what their own transfers reported.
     """
 
     tx: Transaction
@@ -48,6 +49,7 @@ class Change:
     is_scheduling: bool = field(default=False, init=False)
     has_events: bool = field(default=False, init=False)
     job_ids: set[str] = field(default_factory=set, init=False)
+    is_progress: bool = field(default=False, init=False)
 
     def advance(self, job: Job, trigger: Trigger, error: JobError | None = None) -> Job:
         """states.advance at this change's time. Raises InvalidStateError."""

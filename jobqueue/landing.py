@@ -80,6 +80,7 @@ def learn(change: Change, job_id: str, *reports: Report) -> list[tuple[int, int]
     """Put what was learnt of a job's files on record; returns how many bytes of each are. A job that is over learns
     nothing, and neither does a file that is not there.
     """
+    change.is_progress = True
     job = change.tx.job(job_id)
     if job.state.is_final:
         return []

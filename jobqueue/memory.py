@@ -162,8 +162,8 @@ class MemoryTransaction:
         files[file.index : file.index + 1] = [file]
         self._set(self._files, job_id, files)
 
-    def next_file(self, job_id: str, from_index: int) -> File | None:
-        return next((file for file in self.files(job_id)[from_index:] if not file.transferred), None)
+    def next_files(self, job_id: str, from_index: int, limit: int) -> Sequence[File]:
+        return [file for file in self.files(job_id)[from_index:] if not file.transferred][:limit]
 
     def secrets(self, job_id: str) -> JobSecrets:
         return self._secrets.get(job_id, JobSecrets())

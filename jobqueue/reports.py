@@ -5,7 +5,8 @@ Owns the way from an outcome to a state (retry.decide -> states.advance). Never 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -15,8 +16,8 @@ from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.job import Failed, File, Finished, Job, Outcome, State, Yielded
 from jobqueue.landing import Landings, Report, landed, learn
 from jobqueue.queue import JobQueue
-from jobqueue.secrets import JobSecrets
 from jobqueue.states import ACTIVE, Trigger
+from jobqueue.upcoming import Upcoming
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ class Reports:
         self._jitter = jitter
         self._news = asyncio.Event()
         self._landings = Landings(queue)
+        self._upcoming: set[Upcoming] = set()
         queue.subscribe(self._told)
 
     async def start(self, job_ids: Sequence[str]) -> list[Job]:
@@ -79,17 +81,19 @@ class Reports:
 
         return await self._queue.change(work)
 
-    async def next_file(self, job_id: str, from_index: int) -> File | None:
-        """The first file from `from_index` on that is not transferred."""
-        return await self._queue.read(lambda tx: tx.next_file(job_id, from_index))
+    @contextmanager
+    def upcoming(self, job_id: str) -> Iterator[Upcoming]:
+        """The job's files whose turn is to come, for an attempt as long as it lasts."""
+        files = Upcoming(self._queue, job_id)
+        self._upcoming.add(files)
+        try:
+            yield files
+        finally:
+            self._upcoming.remove(files)
 
     async def job(self, job_id: str) -> Job:
         """The job as it is now."""
         return await self._queue.job(job_id)
-
-    async def secrets(self, job_id: str) -> JobSecrets:
-        """The job's credentials and client certificate as they are now."""
-        return await self._queue.read(lambda tx: tx.secrets(job_id))
 
     async def has_more_files(self, job_id: str, count: int) -> None:
         """Returns once the job has more than so many files."""
@@ -178,6 +182,8 @@ class Reports:
                 await asyncio.sleep(STORE_PAUSE)
 
     def _told(self, change: Change) -> None:
+        for files in self._upcoming:
+            files.tell(change)
         if change.has_events:
             self._news.set()
             self._news = asyncio.Event()

@@ -154,13 +154,13 @@ class SqlTransaction:
         row = (job_id, file.index, int(file.transferred), self._records.file_to_text(file))
         self._db.execute(sums.insert("files", "INSERT OR REPLACE"), sums.with_sum(*row))
 
-    def next_file(self, job_id: str, from_index: int) -> File | None:
-        files = self._files(
-            "SELECT record FROM files WHERE job_id = ? AND idx >= ? AND transferred = 0 ORDER BY idx LIMIT 1",
+    def next_files(self, job_id: str, from_index: int, limit: int) -> Sequence[File]:
+        return self._files(
+            "SELECT record FROM files WHERE job_id = ? AND idx >= ? AND transferred = 0 ORDER BY idx LIMIT ?",
             job_id,
             from_index,
+            limit,
         )
-        return files[0] if files else None
 
     def secrets(self, job_id: str) -> JobSecrets:
         row = self._db.execute("SELECT record FROM secrets WHERE job_id = ?", (job_id,)).fetchone()

@@ -15,6 +15,7 @@ from jobqueue.errors import JobQueueError
 from jobqueue.job import File, Finished, Job, Outcome
 from jobqueue.live import LiveProgress
 from jobqueue.reports import Reports
+from jobqueue.upcoming import Upcoming
 from transfer.errors import RedirectRefusedError, TransferError
 from transfer.failover import WRONG_BYTES
 from transfer.http import HttpSource
@@ -42,13 +43,15 @@ class Dispatcher:
 
     async def run(self, job: Job) -> Outcome:
         """jobqueue.attempts.Run: ends when every file is transferred or one failed; cancelled = stopped."""
-        return await _Attempt(self, job).run()
+        with self.reports.upcoming(job.id) as files:
+            return await _Attempt(self, job, files).run()
 
 
 class _Attempt:
-    def __init__(self, dispatcher: Dispatcher, job: Job) -> None:
+    def __init__(self, dispatcher: Dispatcher, job: Job, files: Upcoming) -> None:
         self._to = dispatcher
         self._job = job
+        self._files = files
         self._next = 0
         self._taking = asyncio.Lock()
         self._taken_at = 0.0
@@ -86,7 +89,7 @@ class _Attempt:
 
     async def _take(self) -> File | None:
         async with self._taking:
-            file = await self._to.reports.next_file(self._job.id, self._next)
+            file = await self._files.take()
             if file is not None:
                 self._next = file.index + 1
                 self._taken_at = asyncio.get_running_loop().time()
@@ -150,7 +153,7 @@ class _Attempt:
         return max(0, most - (totals.bytes_transferred - file.offset))
 
     async def _request(self, file: File, room: int | None = None) -> TransferRequest:
-        terms = terms_of(self._job, await self._to.reports.secrets(self._job.id))
+        terms = terms_of(self._job, self._files.secrets)
         return request_for(self._job, file, terms, room=room)
 
     async def _learn_sizes(self) -> None:

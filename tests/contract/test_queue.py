@@ -234,7 +234,8 @@ async def test_a_judgement_of_the_owner_makes_the_job_fail_and_the_file_start_an
         assert on.transfers.running == {}
         await on.queue.resume(job_id, anyone)
         await settle()
-        assert (await on.reports.next_file(job_id, 0)) == file
+        with on.reports.upcoming(job_id) as files:
+            assert await files.take() == file
 
 
 async def test_a_new_owner_gets_no_secrets_of_the_old_one(store: Store) -> None:

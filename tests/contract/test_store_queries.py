@@ -175,21 +175,18 @@ async def test_jobs_are_found_by_state_and_by_intent(store: Store) -> None:
     assert [job.id for job in await store.read(lambda tx: tx.jobs_with_intent())] == ["e"]
 
 
-async def test_the_next_file_is_the_first_that_is_not_transferred(store: Store) -> None:
+async def test_the_next_files_are_those_that_are_not_transferred(store: Store) -> None:
     def work(tx: Transaction) -> None:
         tx.insert_job(named("a"), None)
         for index in range(4):
             tx.put_file("a", a_file(index, transferred=index in {0, 2}))
 
-    def following(index: int) -> Callable[[Transaction], int | None]:
-        def work(tx: Transaction) -> int | None:
-            file = tx.next_file("a", index)
-            return None if file is None else file.index
-
-        return work
+    def following(index: int, limit: int) -> Callable[[Transaction], list[int]]:
+        return lambda tx: [file.index for file in tx.next_files("a", index, limit)]
 
     await store.write(work)
-    assert [await store.read(following(index)) for index in range(5)] == [1, 1, 3, 3, None]
+    assert [await store.read(following(index, 9)) for index in range(5)] == [[1, 3], [1, 3], [3], [3], []]
+    assert await store.read(following(0, 1)) == [1]
 
 
 # events
