@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from daemon import __version__
 from daemon.config import Config, ConfigError, default_path, default_socket, default_state_dir, load
@@ -49,12 +50,21 @@ def _serve(config: Config, arguments: argparse.Namespace, read: Callable[[], Con
     code = 0
     try:
         # never closed: that would take one more thread, and the process ends at once
-        asyncio.Runner().run(serve(config, options))
+        asyncio.Runner(loop_factory=_loop_factory()).run(serve(config, options))
     except* (ConfigError, sockets.ClaimError, JobQueueError) as errors:
         for error in _leaves(errors):
             print(f"bitsd: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
         code = 1 if errors.subgroup(ConfigError) is None else 2
     return code
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop's where it is installed (the extra `uvloop`; docs/decisions/0012), None = asyncio's own."""
+    try:
+        found: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
+    except ImportError:
+        return None
+    return found
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:

@@ -97,10 +97,10 @@ class Rig:
         self.settings = replace(self.settings, **settings)
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    """Over real HTTP, with a stall timeout that a test can wait for."""
-    settings = Settings(stall_timeout=0.3, connect_timeout=0.3)
+@pytest.fixture(params=[-1, 0], ids=["general", "taken-over"])
+async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """Over real HTTP, by both ways of a body, with a stall timeout that a test can wait for."""
+    settings = Settings(stall_timeout=0.3, connect_timeout=0.3, take_over_size=request.param)
     source = HttpSource(settings)
     with ThreadPoolExecutor(4) as executor:
         yield Rig(tmp_path, source, executor, settings)

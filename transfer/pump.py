@@ -34,13 +34,14 @@ class Pump:
         self._buffers = [memoryview(bytearray(BLOCK)) for _ in range(count)]
         self._digesting: asyncio.Future[None] | None = None
 
-    async def turn(self) -> None:
-        """Move what has come. Raises LocalFileError."""
-        digest, buffers = self._digest, self._buffers
+    async def turn(self, room: int) -> None:
+        """Move what has come, about `room` bytes at most. Raises LocalFileError."""
+        digest, buffers, blocks = self._digest, self._buffers, max(1, room // BLOCK)
         if digest is None:
-            await on_executor(self._executor, lambda: self._wire.move(repeat(buffers[0], TURN), self._part.append))
+            turn = repeat(buffers[0], min(TURN, blocks))
+            await on_executor(self._executor, lambda: self._wire.move(turn, self._part.append))
             return
-        now, self._buffers = buffers[:DIGESTED_TURN], buffers[DIGESTED_TURN:] + buffers[:DIGESTED_TURN]
+        now, self._buffers = buffers[: min(DIGESTED_TURN, blocks)], buffers[DIGESTED_TURN:] + buffers[:DIGESTED_TURN]
         filled = await on_executor(self._executor, lambda: self._wire.move(now, self._part.append))
         await self.settle()
         loop = asyncio.get_running_loop()

@@ -150,7 +150,7 @@ class Sink:
     async def _turn(self, pump: Pump) -> None:
         before = self._part.end
         try:
-            await pump.turn()
+            await pump.turn(2 * self._settings.sync_size - self._unsynced)
         finally:
             self._count(before)
 

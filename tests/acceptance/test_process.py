@@ -51,6 +51,14 @@ async def test_an_environment_in_which_another_package_is_called_daemon_is_refus
     assert "intruder" in log
 
 
+async def test_uvloop_is_used_where_it_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    lines = ["import asyncio, pathlib", "def new_event_loop():", "    pathlib.Path(__file__ + '.used').touch()"]
+    (tmp_path / "lib" / "uvloop.py").write_text("\n".join([*lines, "    return asyncio.new_event_loop()"]))
+    async with Bitsd(tmp_path, PYTHONPATH=f"{tmp_path / 'lib'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"):
+        assert (tmp_path / "lib" / "uvloop.py.used").exists()
+
+
 async def test_a_reload_takes_over_slots_limits_and_retry_rules_and_outlives_a_mistake(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("[scheduler]\nbackground_slots = 1\n[limits]\nfiles_per_job = 7\n")

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from copy import deepcopy
 
 import pytest
 
@@ -190,7 +191,7 @@ async def test_a_short_body_is_continued_and_a_long_one_ends_where_promised(rig:
 async def test_each_refusal_has_its_error(
     rig: Rig, origin: Origin, options: dict[str, object], error: type[TransferError]
 ) -> None:
-    origin.file("/f", **options)
+    origin.file("/f", **deepcopy(options))
     with pytest.raises(error) as caught:
         await rig.fetch(origin.url("/f?token=secret"))
     assert not caught.value.moved

@@ -25,7 +25,9 @@ CALLS: dict[str, Kind] = {
     "rename": "rename",
     "unlink": "unlink",
     "truncate": "truncate",
+    "ftruncate": "truncate",
     "pwrite": "pwrite",
+    "pwritev": "pwrite",
 }
 """Which functions of `os` are moments of which kind; a commit is SQLite's."""
 SIDES: tuple[Side, ...] = get_args(Side)
