@@ -27,7 +27,7 @@ async def every_sort(bitsd: Bitsd, origin: Origin) -> list[Document]:
     final = await bitsd.wait(await bitsd.create(origin.url("/done")), "TRANSFERRED")
     await bitsd.act(final, "complete")
     running = await bitsd.create(origin.url("/stalled"))
-    await origin.stalled.wait()
+    await bitsd.until(running, lambda seen: seen["progress"]["bytes_total"] is not None)
     return [await bitsd.job(job) for job in (suspended, failed, done, final, running)]
 
 
