@@ -269,8 +269,9 @@ class _Patience:
     head: float
 
     def start(self, seconds: float | None) -> None:
-        now = asyncio.get_running_loop().time()
-        self.clock.reschedule(None if seconds is None else now + seconds)
+        if not self.clock.expired():
+            now = asyncio.get_running_loop().time()
+            self.clock.reschedule(None if seconds is None else now + seconds)
 
 
 async def _stop_clock(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
