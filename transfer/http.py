@@ -32,6 +32,9 @@ READ_BUFFER = 1 << 20
 """aiohttp reads ahead up to twice this while a write is under way: the socket and the disk work at the same time."""
 OURS = frozenset({"accept-encoding", "range", "if-range", "host", "content-length", "transfer-encoding", "connection"})
 """Header fields that say how we transfer; a caller's own value would break resuming."""
+SAFE = frozenset({"GET", "HEAD"})
+STALE = 3
+"""How often a request is sent again because its connection, which had served before, was closed without a word."""
 TO_SERVER, TO_PROXY = "authorization", "proxy-authorization"
 
 
@@ -52,6 +55,8 @@ class HttpSource:
         queue_watch.on_connection_queued_start.append(_stop_clock)
         queue_watch.on_connection_queued_end.append(_start_clock)
         queue_watch.on_request_headers_sent.append(_await_head)
+        queue_watch.on_connection_reuseconn.append(_reuse)
+        queue_watch.on_connection_create_start.append(_create)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=connections_per_host),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -164,18 +169,26 @@ class HttpSource:
         fields, tunnel = leg.fields_with(answers)
         with translated(leg.url, leg.proxy_url):
             context = await self._contexts.get(leg.ask.terms.tls)
-            async with asyncio.timeout(limit) as clock:
-                found = await self._session.request(
-                    leg.method,
-                    leg.target,
-                    headers=fields,
-                    proxy=leg.proxy_url,
-                    proxy_headers=tunnel,
-                    ssl=context,
-                    allow_redirects=False,
-                    timeout=timeout,
-                    trace_request_ctx=_Patience(clock, limit, own.stall_timeout),
-                )
+            left, found = STALE, None
+            while found is None:
+                async with asyncio.timeout(limit) as clock:
+                    patience = _Patience(clock, limit, own.stall_timeout)
+                    try:
+                        found = await self._session.request(
+                            leg.method,
+                            leg.target,
+                            headers=fields,
+                            proxy=leg.proxy_url,
+                            proxy_headers=tunnel,
+                            ssl=context,
+                            allow_redirects=False,
+                            timeout=timeout,
+                            trace_request_ctx=patience,
+                        )
+                    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                        if not left or not patience.is_reused or leg.method not in SAFE:
+                            raise
+                        left -= 1
         response = cast("Response", found)
         try:
             heads.require_sound(_head_of(response), response.version or (0, 9))
@@ -260,13 +273,15 @@ def _range_field(span: Span) -> str:
     return f"bytes={span.start}-{'' if span.end is None else span.end - 1}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Patience:
     """`clock` runs out `connecting` seconds after a connection is asked for, `head` seconds after the request left."""
 
     clock: asyncio.Timeout
     connecting: float
     head: float
+    is_reused: bool = False
+    """The connection has served before: it may be closed by now."""
 
     def start(self, seconds: float | None) -> None:
         if not self.clock.expired():
@@ -289,3 +304,11 @@ async def _await_head(_session: aiohttp.ClientSession, context: SimpleNamespace,
     """The head must arrive whole within this time."""
     patience: _Patience = context.trace_request_ctx
     patience.start(patience.head)
+
+
+async def _reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    context.trace_request_ctx.is_reused = True
+
+
+async def _create(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    context.trace_request_ctx.is_reused = False

@@ -300,3 +300,24 @@ async def test_a_probe_learns_the_size_or_nothing(origin: Origin, source: HttpSo
     sizes = [await source.probe(Ask(origin.url(path))) for path in ("/f", "/go", "/chunked", "/none", "/silent")]
     assert sizes == [SIZE, SIZE, None, None, None]
     assert {request.method for request in origin.requests} == {"HEAD"}
+
+
+async def test_connections_that_were_closed_without_a_word_are_replaced_until_one_answers(rig: Rig) -> None:
+    answer, answered = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0
+    all_here = asyncio.Barrier(4)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal answered
+        await reader.readuntil(b"\r\n\r\n")
+        if answered < 4:
+            await all_here.wait()
+        answered += 1
+        writer.write(answer)
+        await reader.read(1)  # the next request on this connection
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/f"
+    async with server:
+        await asyncio.gather(*(rig.source.open(Ask(url)).__aenter__() for _ in range(4)))
+        assert (await rig.fetch(url)).size == 2
