@@ -68,15 +68,20 @@ class Response(aiohttp.ClientResponse):
 
 
 class LineBody(AsyncIterator[bytes]):
-    """Of a known length, straight from the line."""
+    """Of a known length, straight from the line.
+
+    Once all of it has come the line may serve the next reply, while this body is still being read: it must not touch
+    the line any more then.
+    """
 
     def __init__(self, line: Line, url: str, silence: float) -> None:
         self._line = line
         self._url = url
         self._silence = silence
-        self._left = line.framing.length or 0
+        self._to_come = self._left = line.framing.length or 0
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
+        self._has_begun = self._is_paused = False
         self._news = asyncio.Event()
         self._broken: Exception | None = None
 
@@ -84,8 +89,10 @@ class LineBody(AsyncIterator[bytes]):
         """Line's side: the next bytes."""
         self._chunks.append(data)
         self._waiting += len(data)
+        self._to_come -= len(data)
         self._news.set()
-        if self._waiting >= READ_AHEAD:
+        self._is_paused = bool(self._to_come) and self._waiting >= READ_AHEAD
+        if self._is_paused:
             self._line.pause()
 
     def lose(self, reason: Exception | None) -> None:
@@ -96,7 +103,8 @@ class LineBody(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         if not self._left:
             raise StopAsyncIteration
-        if self._line.is_holding:
+        if not self._has_begun:
+            self._has_begun = True
             self._line.flow(self)
         while not self._chunks:
             with translated(self._url):
@@ -106,10 +114,10 @@ class LineBody(AsyncIterator[bytes]):
                 async with asyncio.timeout(self._silence):
                     await self._news.wait()
         chunk = self._chunks.popleft()
-        was_full = self._waiting >= READ_AHEAD
         self._waiting -= len(chunk)
         self._left -= len(chunk)
-        if was_full and self._waiting < READ_AHEAD:
+        if self._is_paused and self._waiting < READ_AHEAD:
+            self._is_paused = False
             self._line.resume()
         return chunk
 

@@ -25,8 +25,8 @@ from transfer.source import Ask
 from transfer.worker import transfer
 
 MOST_UNRECORDED = 64
-"""Files of a job whose end may be on its way to the record while others are fetched."""
-SLOW = 1.0
+"""Files of a job that are on their way, or whose end is on its way to the record."""
+SLOW = 0.5
 """Seconds after which the sizes of files that are still to come are asked for."""
 
 
@@ -101,27 +101,30 @@ class _Attempt:
         request = await self._request(file, await self._room(file))
         progress = Progress(file.offset)
         record = FileRecord(to.reports, job_id, file, request)
+        await self._unrecorded.acquire()  # before there is anything that would have to go on record
         to.live.watch(job_id, file, progress)
         try:
             result = await self._transferred(file, request, record, progress)
         except BaseException:
-            to.live.forget(job_id, file.index)
+            self._let_go(file)
             raise
         finally:
             self._has_moved = self._has_moved or progress.transferred > file.offset
-        await self._unrecorded.acquire()
         recording = self._records.create_task(self._record(file, record, result))
         if self._is_limited:
             await recording
 
     async def _record(self, file: File, record: FileRecord, result: Result) -> None:
         """The attempt does not end before this has: nobody else may take the file for one that is still to come."""
-        to, job_id = self._to, self._job.id
+        reports, job_id = self._to.reports, self._job.id
         try:
-            await to_the_end(to.reports.file_transferred(job_id, file.index, result.size, result.mtime, record.untold))
+            await to_the_end(reports.file_transferred(job_id, file.index, result.size, result.mtime, record.untold))
         finally:
-            to.live.forget(job_id, file.index)
-            self._unrecorded.release()
+            self._let_go(file)
+
+    def _let_go(self, file: File) -> None:
+        self._to.live.forget(self._job.id, file.index)
+        self._unrecorded.release()
 
     async def _transferred(
         self, file: File, request: TransferRequest, record: FileRecord, progress: Progress

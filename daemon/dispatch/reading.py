@@ -36,15 +36,18 @@ class FetchedFile:
         """Whether the file of this record is there. Raises LocalFileFailedError, RefusedError."""
         # Complete may give the file its name at any moment: it is looked for under the old one first
         for name in (file.temporary_name, file.local_name) if file.transferred else (file.temporary_name,):
-            opened = aiofiles.open(name, "rb", buffering=0, opener=partial(_open, file), executor=self._executor)
             try:
-                self._file = await to_the_end(opened)
+                await to_the_end(self._open(name, file))
             except OSError as error:
                 if error.errno not in NOT_OURS:
                     raise refused(LocalFileError.of("open", name, error)) from error
             else:
                 return True
         return False
+
+    async def _open(self, name: str, file: File) -> None:
+        opener = partial(_open, file)
+        self._file = await aiofiles.open(name, "rb", buffering=0, opener=opener, executor=self._executor)
 
     async def read(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`. Raises LocalFileFailedError."""

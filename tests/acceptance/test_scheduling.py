@@ -124,6 +124,6 @@ async def test_the_size_of_a_job_is_known_long_before_its_files_have_come(tmp_pa
         for number in range(5):
             origin.file(f"/{number}", size=1000, stall_after=10 if number == 0 else None)
         job = await bitsd.create(*(origin.url(f"/{number}") for number in range(5)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(2):
             job = await bitsd.until(job, lambda seen: seen["progress"]["bytes_total"] is not None)
         assert (job["progress"]["bytes_total"], job["progress"]["files_transferred"]) == (5000, 0)

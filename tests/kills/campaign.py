@@ -27,6 +27,8 @@ SYNC_SIZE = 256 << 10
 """Bytes of a sync batch here; 64 MiB in reality."""
 CHUNK_SIZE = 64 << 10
 """Bytes that are gathered before they are written; 1 MiB in reality."""
+TAKE_OVER_SIZE = 512 << 10
+"""Bytes of a body that is read from its connection; 16 MiB in reality."""
 SYNC_BATCH = 2 * SYNC_SIZE + CHUNK_SIZE
 """Bytes of a file that are received and not on record at any time: what arrives during a sync, too."""
 ON_THE_WAY = 768 << 10
@@ -35,6 +37,7 @@ MOST_AGAIN = SYNC_BATCH + ON_THE_WAY
 """Bytes of a transfer that a kill may cost."""
 SETTINGS = {
     "BITSD_TRANSFER__CHUNK_SIZE": str(CHUNK_SIZE),
+    "BITSD_TRANSFER__TAKE_OVER_SIZE": str(TAKE_OVER_SIZE),
     "BITSD_TRANSFER__STALL_TIMEOUT": "30",
     "BITSD_LIMITS__JOBS_PER_USER": "0",
     "BITSD_LIMITS__JOBS_PER_MACHINE": "0",

@@ -22,10 +22,13 @@ from tests.process import Document
 from transfer.shield import to_the_end
 
 CHUNK_SIZE = 64 << 10
+TAKE_OVER_SIZE = 256 << 10
+"""Bytes of a body that is read from its connection; 16 MiB in reality."""
 SYNC_BATCH = 2 * SYNC_SIZE + CHUNK_SIZE
 """Bytes of a file that are not on the disk at any time: what arrives during a sync, too."""
 SETTINGS = {
     "BITSD_TRANSFER__CHUNK_SIZE": str(CHUNK_SIZE),
+    "BITSD_TRANSFER__TAKE_OVER_SIZE": str(TAKE_OVER_SIZE),
     "BITSD_LIMITS__JOBS_PER_USER": "0",
     "BITSD_LIMITS__JOBS_PER_MACHINE": "0",
     "BITSD_SCHEDULER__FOREGROUND_SLOTS": "8",

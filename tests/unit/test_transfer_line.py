@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfer.body import READ_AHEAD, LineBody
 from transfer.errors import BadReplyError, GarbledReplyError
 from transfer.head import LARGEST, require_sound
 from transfer.line import CHUNKS, LAST_CHUNK, Framing, Line, framing
@@ -182,6 +183,32 @@ def test_a_body_is_held_although_somebody_else_resumes_the_connection() -> None:
     found.data_received(b"e")
     assert wire.is_paused
     assert found.take() == (b"he", 5)
+
+
+async def test_a_body_that_has_come_leaves_the_next_one_on_its_connection_alone() -> None:
+    found, _, wire = line()
+    found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
+    first = LineBody(found, "http://origin/first", 1)
+    assert await anext(first) == b"he"
+    found.data_received(b"llo")
+    found.expect("GET")
+    found.data_received(OK + b"Content-Length: 5\r\n\r\nwo")
+    assert await anext(first) == b"llo"
+    assert (found.is_holding, wire.is_paused) == (True, True)
+    assert await anext(LineBody(found, "http://origin/second", 1)) == b"wo"
+
+
+async def test_a_body_that_is_read_slowly_stops_the_connection_until_there_is_room() -> None:
+    found, _, wire = line()
+    found.data_received(OK + b"Content-Length: %d\r\n\r\nh" % (3 * READ_AHEAD))
+    body = LineBody(found, "http://origin/f", 1)
+    assert await anext(body) == b"h"
+    found.data_received(b"x" * READ_AHEAD)
+    seen = [wire.is_paused]
+    await anext(body)
+    seen.append(wire.is_paused)
+    found.data_received(b"x" * (2 * READ_AHEAD - 1))
+    assert [*seen, wire.is_paused] == [True, False, False]  # of the last nothing more will come: the next is another's
 
 
 def test_a_body_with_too_many_bytes_is_not_taken() -> None:
