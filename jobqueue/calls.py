@@ -243,7 +243,8 @@ def _temporary_names(change: Change, count: int) -> list[str]:
     """Names that no file of this queue has: two in one directory would be one file for two."""
     if not count:
         return []
-    known = change.tx.meta("temporary")
-    start = secrets.randbits(32) if known is None else int(known)
-    change.tx.set_meta("temporary", str(start + count))
-    return [temporary_name(number) for number in range(start, start + count)]
+    known = change.tx.meta("temporary") or f"0 {secrets.token_hex(16)}"
+    number, key = known.split()
+    numbers = range(int(number), int(number) + count)
+    change.tx.set_meta("temporary", f"{numbers.stop} {key}")
+    return [temporary_name(each, bytes.fromhex(key)) for each in numbers]

@@ -8,19 +8,28 @@ that a few of them name a job.
 
 import secrets
 import uuid
+from hashlib import blake2b
 from math import inf
 
 GAP = 0.05
 """Seconds without a new job after which the next is no neighbour of the last."""
 
 
-SPREAD = 0x9E3779B1
-"""An odd number: multiplied by it, the numbers below 2**32 are the same numbers in another order."""
+ROUNDS = 4
+"""Of a Feistel network, which is a permutation whatever its rounds do."""
 
 
-def temporary_name(number: int) -> str:
-    """`.BIT<8 hex>.tmp` (§5.9): another one for each of 2**32 numbers in a row, neighbours looking nothing alike."""
-    return f".BIT{number * SPREAD % 2**32:08x}.tmp"
+def temporary_name(number: int, key: bytes) -> str:
+    """`.BIT<8 hex>.tmp` (§5.9): another one for each of 2**32 numbers in a row.
+
+    Who does not know the key cannot tell the next one: in a directory that many may write to, a name that is known
+    before it is used can be taken.
+    """
+    left, right = divmod(number % 2**32, 2**16)
+    for turn in range(ROUNDS):
+        mixed = blake2b(right.to_bytes(2, "big"), digest_size=2, key=key, salt=bytes([turn]))
+        left, right = right, left ^ int.from_bytes(mixed.digest(), "big")
+    return f".BIT{left:04x}{right:04x}.tmp"
 
 
 class Ids:

@@ -66,8 +66,9 @@ async def test_temporary_names_of_all_jobs_come_from_one_row_of_numbers(store: S
         await on.queue.add_files(job_id, anyone, [a_file(7)])
         other = await on.create(files=2)
         names = [file.temporary_name for each in (job_id, other) for file in await on.reports.files(each)]
-        last = int(await on.queue.read(lambda tx: tx.meta("temporary") or ""))
-        assert [name.rpartition("/")[2] for name in names] == [temporary_name(last - 6 + place) for place in range(6)]
+        last, key = (await on.queue.read(lambda tx: tx.meta("temporary") or "")).split()
+        expected = [temporary_name(int(last) - 6 + place, bytes.fromhex(key)) for place in range(6)]
+        assert [name.rpartition("/")[2] for name in names] == expected
 
 
 async def test_a_job_created_to_run_at_once_was_suspended_and_resumed(store: Store) -> None:

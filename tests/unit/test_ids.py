@@ -1,5 +1,6 @@
 """Ids of new jobs: never the same, neighbours when given out together, unlike each other when not."""
 
+from itertools import pairwise
 from uuid import UUID
 
 from jobqueue.ids import GAP, Ids, temporary_name
@@ -28,6 +29,13 @@ def test_ids_given_out_one_by_one_differ_in_their_first_digits() -> None:
 
 def test_no_two_temporary_files_have_the_same_name() -> None:
     start = 2**32 - MANY // 2  # the numbers go round
-    names = {temporary_name(number) for number in range(start, start + 20 * MANY)}
+    names = {temporary_name(number, b"key") for number in range(start, start + 20 * MANY)}
     assert len(names) == 20 * MANY
     assert all(len(name) == len(".BIT01234567.tmp") for name in names)
+
+
+def test_temporary_files_have_names_that_only_the_key_tells() -> None:
+    ours, theirs = ([temporary_name(number, key) for number in range(MANY)] for key in (b"ours", b"theirs"))
+    assert sum(one == other for one, other in zip(ours, theirs, strict=True)) < MANY // 1000
+    steps = {(int(later[4:12], 16) - int(name[4:12], 16)) % 2**32 for name, later in pairwise(ours)}
+    assert len(steps) > MANY * 0.99
