@@ -80,7 +80,7 @@ async def listed(bitsd: Bitsd, query: str) -> list[str]:
 async def test_a_new_job_has_the_defaults_of_the_contract(bitsd: Bitsd) -> None:
     status, job = await bitsd.call("POST", "/v1/jobs", {"display_name": "plain"})
     assert status == 201
-    assert str(UUID(job["id"])) == job["id"]
+    assert UUID(job["id"]).version == 8
     assert job["display_name"] == "plain"
     assert job["owner"] == {"uid": os.geteuid(), "user": pwd.getpwuid(os.geteuid()).pw_name}
     assert {name: job[name] for name in DEFAULTS} == DEFAULTS
