@@ -1,8 +1,11 @@
 """Replies of aiohttp and their bodies, each with the line it came by, which knows better how it ended.
 
-Refuses to interpret a byte.
+Owns the three ways to read a body: from aiohttp (`ParsedBody`), from the line (`LineBody`), and from the connection
+itself (wire.py). Refuses to interpret a byte.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -12,12 +15,17 @@ from transfer.line import Line
 from transfer.translate import translated
 from transfer.wire import SocketWire, duplicate
 
+READ_AHEAD = 2 << 20
+"""Bytes that may have come while others are written: the socket and the disk work at the same time."""
+
 
 class Response(aiohttp.ClientResponse):
-    """`hidden_length`: the Content-Length that came along with chunks."""
+    """`hidden_length`: the Content-Length that came along with chunks, or that aiohttp took for chunks."""
 
     line: Line | None = None
     hidden_length: str | None = None
+    is_disguised = False
+    """What it says of chunks is not the server's."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         protocol, transport = connection.protocol, connection.transport
@@ -28,28 +36,85 @@ class Response(aiohttp.ClientResponse):
         transport.set_protocol(line)
         line.expect(self.method)
         found = await super().start(connection)
-        self.hidden_length = line.framing.hidden
+        self.is_disguised = line.is_holding
+        self.hidden_length = str(line.framing.length) if line.is_holding else line.framing.hidden
         return found
 
+    def body(self, silence: float) -> AsyncIterator[bytes]:
+        """In whatever pieces the connection has ready.
+
+        Raises StalledError (after `silence` seconds without a byte) or ConnectionLostError when it breaks off.
+        """
+        if self.line is not None and self.is_disguised:
+            return LineBody(self.line, str(self.url), silence)
+        return ParsedBody(self)
+
     def take(self, least: int) -> SocketWire | None:
-        """The connection in place of the body, if that has so many bytes and nothing of it was read; see Line."""
-        length = self.line.framing.length if self.line is not None else None
-        if self.line is None or self.connection is None or self.connection.transport is None:
+        """The connection in place of the body, where the line allows that and the body has so many bytes."""
+        line, connection = self.line, self.connection
+        if line is None or connection is None or connection.transport is None or not line.is_holding:
             return None
-        if length is None or not 0 <= least <= length:
+        if not 0 <= least <= (line.framing.length or 0):
             return None
         try:
-            connection = duplicate(self.connection.transport.get_extra_info("socket"))
-        except OSError:  # no descriptor to be had: aiohttp has one
+            own = duplicate(connection.transport.get_extra_info("socket"))
+        except OSError:  # no descriptor to be had: the line has one
             return None
-        if (taken := self.line.take()) is None:
-            connection.close()
+        if (taken := line.take()) is None:
+            own.close()
             return None
-        return SocketWire(connection, *taken, str(self.url))
+        return SocketWire(own, *taken, str(self.url), line.end)
 
 
-class Body(AsyncIterator[bytes]):
-    """In whatever pieces the connection has ready. Raises StalledError or ConnectionLostError when it breaks off."""
+class LineBody(AsyncIterator[bytes]):
+    """Of a known length, straight from the line."""
+
+    def __init__(self, line: Line, url: str, silence: float) -> None:
+        self._line = line
+        self._url = url
+        self._silence = silence
+        self._left = line.framing.length or 0
+        self._chunks: deque[bytes] = deque()
+        self._waiting = 0
+        self._news = asyncio.Event()
+        self._broken: Exception | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Line's side: the next bytes."""
+        self._chunks.append(data)
+        self._waiting += len(data)
+        self._news.set()
+        if self._waiting >= READ_AHEAD:
+            self._line.pause()
+
+    def lose(self, reason: Exception | None) -> None:
+        """Line's side: no more will come."""
+        self._broken = reason if isinstance(reason, OSError) else ConnectionResetError()
+        self._news.set()
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        if self._line.is_holding:
+            self._line.flow(self)
+        while not self._chunks:
+            with translated(self._url):
+                if self._broken is not None:
+                    raise self._broken
+                self._news.clear()
+                async with asyncio.timeout(self._silence):
+                    await self._news.wait()
+        chunk = self._chunks.popleft()
+        was_full = self._waiting >= READ_AHEAD
+        self._waiting -= len(chunk)
+        self._left -= len(chunk)
+        if was_full and self._waiting < READ_AHEAD:
+            self._line.resume()
+        return chunk
+
+
+class ParsedBody(AsyncIterator[bytes]):
+    """In chunks, without a length, or together with its head: as aiohttp's parser understands it."""
 
     def __init__(self, response: Response) -> None:
         self._url = str(response.url)
@@ -65,8 +130,6 @@ class Body(AsyncIterator[bytes]):
         with translated(self._url):
             if self._broken is not None:
                 raise self._broken
-            if self._line is not None:
-                self._line.flow()
             try:
                 chunk = await self._content.readany()
             except (aiohttp.ClientError, OSError) as error:

@@ -18,7 +18,7 @@ from yarl import URL
 
 from transfer import head as heads
 from transfer import redirects
-from transfer.body import Body, Response
+from transfer.body import Response
 from transfer.dialogue import Dialogue, Memory, for_proxy, for_server
 from transfer.errors import ConnectFailedError, HttpStatusError, TransferError, shown
 from transfer.proxies import DeadProxies, Proxy, candidates
@@ -70,7 +70,8 @@ class HttpSource:
         """The reply to `ask` after redirects; its connection lives as long as the block. Raises TransferError."""
         response = await self._follow(ask)
         try:
-            yield Reply(_head_of(response), Body(response), lambda: response.take(self.settings.take_over_size))
+            body = response.body(self.settings.stall_timeout)
+            yield Reply(_head_of(response), body, lambda: response.take(self.settings.take_over_size))
         finally:
             response.close()
 
@@ -246,6 +247,8 @@ class _Leg:
 
 def _head_of(response: Response) -> Head:
     fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
+    if response.is_disguised:
+        fields = tuple(field for field in fields if field[0] != "Transfer-Encoding")
     if response.hidden_length is not None:
         fields += (("Content-Length", response.hidden_length),)
     return Head(str(response.url), response.status, fields, response.reason or "", time.time())

@@ -2,7 +2,9 @@
 
 The parser takes bytes after a body for the next reply and loses the reply they came with, refuses a length that is only
 repeated or stands beside chunks, takes a reset for the end of a body without a length, and never wakes the reader of a
-body that stops being HTTP. Refuses to interpret a body; a head it does not understand it leaves to the parser.
+body that stops being HTTP. It also copies every byte twice. So a body of known length that does not come along with its
+head never meets it: the parser is told of chunks, of which it sees the last, empty one when the body has been read.
+Refuses to interpret a body; a head it does not understand it leaves to the parser.
 """
 
 import asyncio
@@ -18,6 +20,9 @@ from transfer.tls import Stream
 START = b"HTTP/"
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r\n]")
+_SPEAKS_1_1 = b"HTTP/1.1 "
+CHUNKS, LAST_CHUNK = b"Transfer-Encoding: chunked\r\n", b"0\r\n\r\n"
+MOST_DIGITS = 18
 _LENGTH = re.compile(rb"^content-length:([^\r\n]*+)\r?\n", re.IGNORECASE | re.MULTILINE)
 _CODED = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(rb"\n[ \t]")
@@ -28,12 +33,13 @@ class Framing:
     """A head as the parser is to see it, and what follows it.
 
     `length`: bytes of the body, None = until it ends by itself. `hidden`: the Content-Length it does not see, because
-    chunks say where the body ends (RFC 9112 §6.3).
+    chunks say where the body ends (RFC 9112 §6.3). `disguised`: the head that tells it of chunks instead of the length.
     """
 
     head: bytes
     length: int | None = None
     hidden: str | None = None
+    disguised: bytes | None = None
 
 
 def framing(head: bytes, method: str) -> Framing:
@@ -45,12 +51,13 @@ def framing(head: bytes, method: str) -> Framing:
     if first is None or len(texts) != 1 or _FOLD.search(head):
         return Framing(head)
     text = texts.pop()
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > MOST_DIGITS:
         return Framing(head)
     if _CODED.search(head):
         return Framing(_LENGTH.sub(b"", head), hidden=text.decode())
-    single = head[: first.start()] + b"Content-Length: " + text + b"\r\n" + _LENGTH.sub(b"", head[first.end() :])
-    return Framing(single, int(text))
+    before, after = head[: first.start()], _LENGTH.sub(b"", head[first.end() :])
+    disguised = before + CHUNKS + after if head.startswith(_SPEAKS_1_1) else None
+    return Framing(before + b"Content-Length: " + text + b"\r\n" + after, int(text), disguised=disguised)
 
 
 def _status(head: bytes) -> int:
@@ -70,11 +77,18 @@ class Inner(Protocol):
     def resume_reading(self) -> None: ...
 
 
+class Reader(Protocol):
+    """Whoever reads a body past the parser; `lose`: the connection is gone before its end."""
+
+    def feed(self, data: bytes) -> None: ...
+    def lose(self, reason: Exception | None) -> None: ...
+
+
 class Line(asyncio.Protocol):
     """Between a connection's transport and `inner`, aiohttp's protocol, from the first request on.
 
-    A body of known length that is not all here yet is held back until it is said how it is to be read: `flow` = by
-    aiohttp, `take` = by somebody else, from the connection itself. The connection is not read meanwhile.
+    A body that never meets the parser is held, and the connection not read, until somebody wants it: by `flow` piece by
+    piece as it comes, or by `take` from the connection itself.
     """
 
     def __init__(self, inner: Inner, transport: asyncio.Transport) -> None:
@@ -88,31 +102,52 @@ class Line(asyncio.Protocol):
         self._searched = 0
         self._left: int | None = None
         self._held: bytes | None = None
+        self._reader: Reader | None = None
         self._is_lost = False
         self._reason: Exception | None = None
 
     def expect(self, method: str) -> None:
         """The next bytes are the reply to a request by `method`."""
         self._method, self._on_lost = method, None
-        self._head, self._searched, self._left, self._held = bytearray(), 0, None, None
+        self._head, self._searched, self._left = bytearray(), 0, None
+        self._held = self._reader = None
 
-    def flow(self) -> None:
-        """Give the body to aiohttp, unless it has it already."""
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._inner.resume_reading()
-            if held:
-                self._pass(held)
+    @property
+    def is_holding(self) -> bool:
+        """Whether the body of this reply waits for `flow` or `take`."""
+        return self._held is not None
+
+    def flow(self, reader: Reader) -> None:
+        """Give the held body to this one, what has come and what comes."""
+        held, self._held, self._reader = self._held, None, reader
+        self.resume()
+        if held:
+            self._pass(held)
+        if self._is_lost and self._left:
+            reader.lose(self._reason)
+
+    def pause(self) -> None:
+        """Read no more for a while: the reader has enough."""
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self._transport.resume_reading()
 
     def take(self) -> tuple[bytes, int] | None:
-        """What came of the body and how many bytes it has, for whoever reads the rest from the connection.
-
-        None = the body is nothing to be taken: of unknown length, over TLS, or aiohttp has it already.
+        """What came of the held body and how many bytes it has, for whoever reads the rest from the connection; `end`
+        is to be called when that is done. None = it cannot be taken, for TLS or because too much came.
         """
-        if self._held is None or self._left is None or len(self._held) > self._left:
+        if self._tls is not None or self._held is None or self._left is None or len(self._held) > self._left:
             return None
-        held, self._held = self._held, None
-        return held, self._left
+        held, left = self._held, self._left
+        self._held, self._left = None, 0
+        return held, left
+
+    def end(self) -> None:
+        """The body has been read to its end: the connection may be used again."""
+        self._reader = None
+        self._inner.resume_reading()
+        self._inner.data_received(LAST_CHUNK)
 
     def tell(self, on_lost: Callable[[], None]) -> None:
         """Call this when the connection is gone, unless another reply is expected by then."""
@@ -150,12 +185,14 @@ class Line(asyncio.Protocol):
         self._head = None
         self.framing = framing(head, self._method) if head else Framing(b"")
         self._left = self.framing.length
+        if self.framing.disguised is not None and self._left is not None and len(rest) < self._left:
+            self._held = rest
+            self._inner.data_received(self.framing.disguised)
+            self._inner.pause_reading()
+            return
         if head:
             self._inner.data_received(self.framing.head)
-        if self._left is not None and len(rest) < self._left and self._tls is None:
-            self._inner.pause_reading()
-            self._held = rest
-        elif rest:
+        if rest:
             self._pass(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,6 +200,8 @@ class Line(asyncio.Protocol):
         if self._head:
             self._inner.data_received(bytes(self._head))
         self._inner.connection_lost(exc)
+        if self._reader is not None:
+            self._reader.lose(exc)
         if self._on_lost is not None:
             self._on_lost()
 
@@ -185,7 +224,11 @@ class Line(asyncio.Protocol):
             return
         mine = data[: self._left]
         self._left -= len(mine)
-        if mine:
+        if self._reader is not None:
+            self._reader.feed(mine)
+            if not self._left:
+                self.end()
+        elif mine:
             self._inner.data_received(mine)
         if len(mine) < len(data):
             self._transport.close()

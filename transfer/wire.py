@@ -29,12 +29,15 @@ LONGEST_GATHERING = 0.5
 class SocketWire:
     """transfer.source.Wire over a socket. Closed by its `with` block."""
 
-    def __init__(self, connection: socket.socket, came: bytes, length: int, url: str) -> None:
+    def __init__(
+        self, connection: socket.socket, came: bytes, length: int, url: str, on_end: Callable[[], None]
+    ) -> None:
         self.left = length
         self.is_ended = False
         self._connection = connection
         self._came = came
         self._url = url
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._is_dry = False
@@ -48,6 +51,8 @@ class SocketWire:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+        if not self.left:
+            self._on_end()
 
     def move(self, write: Callable[[memoryview], None], most: int) -> None:
         """Blocking, for a moment: hand what has come to `write`, at most `most` bytes and a block."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from transfer.errors import BadReplyError, GarbledReplyError
 from transfer.head import LARGEST, require_sound
-from transfer.line import Framing, Line, framing
+from transfer.line import CHUNKS, LAST_CHUNK, Framing, Line, framing
 from transfer.source import Head
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -41,6 +41,21 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.is_closed = True
 
+    def resume_reading(self) -> None:
+        """Nothing here is ever paused: a line must stand bytes that come all the same."""
+
+
+class Body:
+    def __init__(self) -> None:
+        self.seen = b""
+        self.broken: list[Exception | None] = []
+
+    def feed(self, data: bytes) -> None:
+        self.seen += data
+
+    def lose(self, reason: Exception | None) -> None:
+        self.broken.append(reason)
+
 
 def line() -> tuple[Line, Parser, Wire]:
     parser, wire = Parser(), Wire()
@@ -49,11 +64,16 @@ def line() -> tuple[Line, Parser, Wire]:
     return found, parser, wire
 
 
-def fed(line: Line, reply: bytes, cuts: list[int]) -> None:
-    places = sorted({0, len(reply), *(cut % len(reply) for cut in cuts)})
-    for start, end in pairwise(places):
+def fed(line: Line, reply: bytes, cuts: list[int], flow_after: int = 0) -> Body:
+    """In pieces; a held body flows after so many of them, or at last."""
+    places, body = sorted({0, len(reply), *(cut % len(reply) for cut in cuts)}), Body()
+    for number, (start, end) in enumerate(pairwise(places)):
         line.data_received(reply[start:end])
-    line.flow()
+        if line.is_holding and number >= flow_after:
+            line.flow(body)
+    if line.is_holding:
+        line.flow(body)
+    return body
 
 
 @pytest.mark.parametrize(
@@ -87,6 +107,7 @@ def test_the_parser_sees_one_length_or_chunks(fields: bytes, length: int | None,
         b"Content-Length:\r\n",
         b"Content-Length: 5\r\n 6\r\n",
         b"Content-Length : 5\r\n",
+        b"Content-Length: 99999999999999999999\r\n",
         b"Transfer-Encoding: chunked\r\nContent-Length: x\r\n",
     ],
 )
@@ -107,13 +128,69 @@ def test_some_replies_have_no_body_whatever_they_say(head: bytes, method: str) -
     st.sampled_from([b"Content-Length: 5\r\n", b"Content-Length: 5\r\nContent-Length: 5\r\n", b""]),
     st.binary(max_size=20),
     st.lists(st.integers(min_value=0), max_size=10),
+    st.integers(0, 10),
 )
-def test_any_cutting_gives_the_parser_the_same(hints: int, fields: bytes, surplus: bytes, cuts: list[int]) -> None:
+def test_any_cutting_gives_the_same(
+    hints: int, fields: bytes, surplus: bytes, cuts: list[int], flow_after: int
+) -> None:
     found, parser, wire = line()
-    fed(found, HINT * hints + OK + fields + b"\r\nhello" + surplus, cuts)
-    single = b"Content-Length: 5\r\n" if fields else b""
-    assert parser.seen == HINT * hints + OK + single + b"\r\nhello" + (b"" if fields else surplus)
+    body = fed(found, HINT * hints + OK + fields + b"\r\nhello" + surplus, cuts, flow_after)
+    head = HINT * hints + OK
+    if body.seen:
+        assert body.seen == b"hello"
+        assert parser.seen == head + CHUNKS + b"\r\n" + LAST_CHUNK
+        assert not parser.is_paused
+    else:
+        single = b"Content-Length: 5\r\n" if fields else b""
+        assert parser.seen == head + single + b"\r\nhello" + (b"" if fields else surplus)
     assert wire.is_closed is bool(fields and surplus)
+
+
+def test_a_body_that_is_not_here_with_its_head_does_not_meet_the_parser() -> None:
+    found, parser, _ = line()
+    found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
+    assert (found.is_holding, parser.is_paused) == (True, True)
+    body = Body()
+    found.flow(body)
+    found.data_received(b"ll")
+    assert (body.seen, parser.seen) == (b"hell", OK + CHUNKS + b"\r\n")
+    found.connection_lost(error := ConnectionResetError())
+    assert (body.broken, parser.is_lost) == ([error], True)
+
+
+def test_a_connection_that_went_away_while_its_body_was_held_says_so() -> None:
+    found, _, _ = line()
+    found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
+    found.connection_lost(None)
+    found.flow(body := Body())
+    assert (body.seen, body.broken) == (b"he", [None])
+
+
+def test_a_body_is_taken_once_and_the_connection_then_serves_the_next_request() -> None:
+    found, parser, wire = line()
+    found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
+    assert found.take() == (b"he", 5)
+    assert found.take() is None
+    found.end()
+    assert parser.seen == OK + CHUNKS + b"\r\n" + LAST_CHUNK
+    found.data_received(b"?")
+    assert wire.is_closed
+
+
+def test_a_body_with_too_many_bytes_is_not_taken() -> None:
+    found, _, wire = line()
+    found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
+    found.data_received(b"lloh")
+    assert found.take() is None
+    found.flow(body := Body())
+    assert (body.seen, wire.is_closed) == (b"hello", True)
+
+
+def test_a_reply_of_http_1_0_has_no_chunks() -> None:
+    found, parser, _ = line()
+    found.data_received(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhe")
+    assert not found.is_holding
+    assert parser.seen.endswith(b"he")
 
 
 @given(st.binary(min_size=1, max_size=100), st.lists(st.integers(min_value=0), max_size=5))
