@@ -9,9 +9,11 @@ reserved (space.py), and what becomes of the finished file (publishing.py).
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import islice
 from typing import TypeVar
 
 import aiofiles
@@ -27,6 +29,7 @@ from transfer.shield import to_the_end
 
 T = TypeVar("T")
 
+MOST_PIECES = os.sysconf("SC_IOV_MAX")
 PROOF_SIZE = 4 << 20
 """Bytes that are read back at a time."""
 
@@ -90,16 +93,22 @@ class PartFile:
         with local_failure("reserve space for", self.path):
             await on_executor(self._executor, lambda: space.reserve(self._file.fileno(), self.path, size))
 
-    def append(self, data: bytes | memoryview) -> None:
-        """Blocking. Append all of `data`; after a failure `end` tells how much of it is in the file."""
-        left = memoryview(data)
+    def append(self, *pieces: bytes | memoryview) -> None:
+        """Blocking. Append all of `pieces`; after a failure `end` tells how much of them is in the file."""
+        left = deque(memoryview(piece) for piece in pieces)
         number, (end, checksum) = self._file.fileno(), self.tail
         with local_failure("write", self.path):
             while left:
-                count = os.pwrite(number, left, end)
-                end, checksum = end + count, crc32c(left[:count], checksum)
+                count = os.pwritev(number, list(islice(left, MOST_PIECES)), end)
+                end += count
+                while count:
+                    piece = left.popleft()
+                    if len(piece) > count:
+                        left.appendleft(piece[count:])
+                        piece = piece[:count]
+                    checksum = crc32c(piece, checksum)
+                    count -= len(piece)
                 self.tail = (end, checksum)
-                left = left[count:]
 
     async def read(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""

@@ -5,6 +5,7 @@ a restart. Refuses to know requests and replies.
 """
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 
@@ -111,22 +112,21 @@ class Sink:
         """Write what is gathered."""
         async with self._writing:
             if self._pending:
-                data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
-                self._pending.clear()
-                await to_the_end(self._write(data))
+                pieces, self._pending = self._pending, []
+                await to_the_end(self._write(pieces))
             self._flushed_at = self._loop.time()
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, pieces: Sequence[bytes]) -> None:
         hashing = None
         if self.has_digests:
-            hashing = self._loop.run_in_executor(self._executor, self._hash, data)
+            hashing = self._loop.run_in_executor(self._executor, self._hash, pieces)
         before = self._part.end
         try:
-            await on_executor(self._executor, lambda: self._part.append(data))
+            await on_executor(self._executor, lambda: self._part.append(*pieces))
         finally:
             if hashing is not None:
                 await hashing
-            self._gathered -= len(data)
+            self._gathered -= sum(map(len, pieces))
             self._count(before)
 
     def _count(self, before: int) -> None:
@@ -159,9 +159,10 @@ class Sink:
         while self._unsynced >= 2 * self._settings.sync_size:
             await self.sync()
 
-    def _hash(self, data: bytes) -> None:
-        self._digests.update(data)
-        self._body.update(data)
+    def _hash(self, pieces: Sequence[bytes]) -> None:
+        for data in pieces:
+            self._digests.update(data)
+            self._body.update(data)
 
     async def restart(self) -> None:
         """Throw away every byte; what a running sync counted is reported before, never after."""

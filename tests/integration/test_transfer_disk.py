@@ -266,7 +266,7 @@ async def test_every_step_fails_by_its_name_and_path(
         breaks(patch, os, "pread", code)
         breaks(patch, os, "fsync", code)
         breaks(patch, os, "fstatvfs", code)
-        breaks(patch, os, "pwrite", code)
+        breaks(patch, os, "pwritev", code)
         breaks_file(patch, "truncate", code)
         with pytest.raises(LocalFileError) as caught:
             await STEPS[verb](part)
@@ -300,9 +300,8 @@ async def test_a_file_that_cannot_be_closed_is_not_finished(
 async def test_a_write_that_the_disk_takes_in_pieces_arrives_whole(
     part: PartFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda number, data, offset: whole(number, data[:3], offset))
-    part.append(b"456789abcdef")
+    monkeypatch.setattr(os, "pwritev", lambda number, data, offset: os.pwrite(number, b"".join(data)[:3], offset))
+    part.append(b"4567", b"8", b"9abcdef")
     assert Path(part.path).read_bytes() == b"0123456789abcdef"
 
 
