@@ -63,7 +63,7 @@ class Response(aiohttp.ClientResponse):
         if (taken := line.take()) is None:
             own.close()
             return None
-        return SocketWire(own, *taken, str(self.url), line.end)
+        return SocketWire(own, taken, str(self.url), line.end)
 
 
 class LineBody(AsyncIterator[bytes]):

@@ -65,6 +65,15 @@ def _status(head: bytes) -> int:
     return int(found[1]) if found else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`tls`: what deciphers the bytes of the connection. `came`: what is here of the body, `length`: all of it."""
+
+    tls: Stream | None
+    came: bytes
+    length: int
+
+
 class Inner(Protocol):
     """What of aiohttp's protocol is used here."""
 
@@ -133,18 +142,25 @@ class Line(asyncio.Protocol):
     def resume(self) -> None:
         self._transport.resume_reading()
 
-    def take(self) -> tuple[bytes, int] | None:
-        """What came of the held body and how many bytes it has, for whoever reads the rest from the connection; `end`
-        is to be called when that is done. None = it cannot be taken, for TLS or because too much came.
+    def take(self) -> "Taken | None":
+        """The held body for somebody who reads the rest of it from the connection, and calls `end` when that is done.
+
+        None = it cannot be taken: the transport cannot be stopped, or too much came.
         """
-        if self._tls is not None or self._held is None or self._left is None or len(self._held) > self._left:
+        if self._held is None or self._left is None or len(self._held) > self._left:
             return None
-        held, left = self._held, self._left
+        if self._tls is not None:
+            if not isinstance(self._tls, Stream) or not hasattr(self._transport, "set_read_buffer_limits"):
+                return None
+            self._transport.set_read_buffer_limits(0)  # nothing may be read ahead of its deciphering either
+        taken = Taken(self._tls, self._held, self._left)
         self._held, self._left = None, 0
-        return held, left
+        return taken
 
     def end(self) -> None:
         """The body has been read to its end: the connection may be used again."""
+        if self._tls is not None and self._reader is None:
+            self._transport.set_read_buffer_limits()  # type: ignore[attr-defined]
         self._reader = None
         self._inner.resume_reading()
         self._inner.data_received(LAST_CHUNK)

@@ -95,7 +95,7 @@ class PartFile:
 
     def append(self, *pieces: bytes | memoryview) -> None:
         """Blocking. Append all of `pieces`; after a failure `end` tells how much of them is in the file."""
-        left = deque(memoryview(piece) for piece in pieces)
+        left = deque(memoryview(piece) for piece in pieces if piece)
         number, (end, checksum) = self._file.fileno(), self.tail
         with local_failure("write", self.path):
             while left:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from transfer.errors import LocalFileError
 from transfer.integrity import Pairs
 from transfer.partfile import PartFile, on_executor
+from transfer.pump import Pump
 from transfer.request import Observer, Progress, Settings
 from transfer.shield import to_the_end
 from transfer.source import Wire
@@ -20,8 +21,6 @@ from transfer.verify import Digests
 LONGEST_GATHERING = 0.5
 """Seconds that bytes of a slow body may wait in memory while more arrive."""
 SEED_SIZE = 4 << 20
-TURN = 16 << 20
-"""Bytes that a thread takes from a connection before it looks whether there is something else to do."""
 
 
 class Sink:
@@ -65,11 +64,6 @@ class Sink:
     @property
     def position(self) -> int:
         return self._progress.transferred + self._gathered
-
-    @property
-    def has_digests(self) -> bool:
-        """Whether all bytes have to be seen on their way."""
-        return bool(self._digests or self._body)
 
     @property
     def _unsynced(self) -> int:
@@ -118,7 +112,7 @@ class Sink:
 
     async def _write(self, pieces: Sequence[bytes]) -> None:
         hashing = None
-        if self.has_digests:
+        if self._digests or self._body:
             hashing = self._loop.run_in_executor(self._executor, self._hash, pieces)
         before = self._part.end
         try:
@@ -138,19 +132,23 @@ class Sink:
             self._is_much_unsynced.set()
 
     async def pump(self, wire: Wire) -> int:
-        """Take what `wire` brings, to its end; returns how many bytes that were. Not while digests are expected."""
+        """Take what `wire` brings, to its end; returns how many bytes that were."""
         length = wire.left
-        while wire.left and not wire.is_ended:
-            await wire.more(self._settings.stall_timeout)
-            async with self._writing:
-                await to_the_end(self._move(wire))
-            await self._hold_back()
+        pump = Pump(wire, self._part, self._executor, self._hash if self._digests or self._body else None)
+        try:
+            while wire.left and not wire.is_ended:
+                await wire.more(self._settings.stall_timeout)
+                async with self._writing:
+                    await to_the_end(self._turn(pump))
+                await self._hold_back()
+        finally:
+            await pump.settle()
         return length - wire.left
 
-    async def _move(self, wire: Wire) -> None:
+    async def _turn(self, pump: Pump) -> None:
         before = self._part.end
         try:
-            await on_executor(self._executor, lambda: wire.move(self._part.append, TURN))
+            await pump.turn()
         finally:
             self._count(before)
 
@@ -159,7 +157,7 @@ class Sink:
         while self._unsynced >= 2 * self._settings.sync_size:
             await self.sync()
 
-    def _hash(self, pieces: Sequence[bytes]) -> None:
+    def _hash(self, pieces: Sequence[bytes | memoryview]) -> None:
         for data in pieces:
             self._digests.update(data)
             self._body.update(data)

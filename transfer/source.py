@@ -3,7 +3,7 @@
 http.py is the real implementation, fake.py a scripted one for tests.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -66,8 +66,11 @@ class Wire(AbstractContextManager["Wire", None], Protocol):
     async def more(self, silence: float) -> None:
         """Returns when `move` has something to do. Raises StalledError after so many seconds without a byte."""
 
-    def move(self, write: Callable[[memoryview], None], most: int) -> None:
-        """Blocking, for a moment: hand what has come to `write`, at most `most` bytes and a block."""
+    def move(self, buffers: Iterable[memoryview], write: Callable[[memoryview], None]) -> list[memoryview]:
+        """Blocking, for a moment: fill the buffers in turn with what has come and hand each to `write`.
+
+        Returns what was filled of each.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,10 @@ class ClientCertificateNeededError(ssl.SSLError):
 
 
 class Stream(ssl.SSLObject):
-    """One connection: it remembers whether the stream ended properly."""
+    """One connection: it remembers whether the stream ended properly, and where its bytes come from and go."""
 
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
     is_ended = False
     """The server said that nothing follows (close_notify): what came before is all there is (RFC 8446 §6.1)."""
 
@@ -81,6 +83,12 @@ class Context(ssl.SSLContext):
     forgiven: frozenset[str] = frozenset()
     is_checked_here = False
     roots: "Sequence[x509.Certificate]" = ()
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any) -> ssl.SSLObject:  # noqa: ANN401 - as in ssl.SSLContext
+        found = super().wrap_bio(incoming, outgoing, *args, **options)
+        stream = cast("Stream", found)
+        stream.incoming, stream.outgoing = incoming, outgoing
+        return stream
 
     def check(self, connection: ssl.SSLObject) -> None:
         """After the handshake and before the first byte of a request. Raises FlawError."""

@@ -36,7 +36,7 @@ class Digests:
             raise DigestMismatchError("cannot accept the file: the server's digest of it is not the expected one")
         return fresh
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         for state in self._states.values():
             state.update(data)
 

@@ -1,23 +1,28 @@
-"""A connection whose next bytes are the body of a reply, read without aiohttp: into one buffer, and on to the disk.
+"""A connection whose next bytes are the body of a reply, read without aiohttp: into a few buffers, and on to the disk.
 
-Owns the duplicated socket, how long to wait for bytes and how many of them. Only for a body of known length over plain
-TCP; what aiohttp's side of the connection had read already is handed over, and it reads no more. Refuses to know where
-the bytes go. Why so, and not splice(2): docs/decisions/0011.
+Owns the duplicated socket, how long to wait for bytes and how many of them. Only for a body of known length; what
+aiohttp's side of the connection had read already is handed over, and it reads no more. Refuses to know where the bytes
+go. Why so, and not splice(2): docs/decisions/0011.
 """
 
 import asyncio
 import os
 import select
 import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
+from transfer.line import Taken
+from transfer.tls import Stream
 from transfer.translate import translated
 
-BLOCK = 256 << 10
-"""Bytes that are read before they are written: fewer cost system calls, more do not stay in the processor's cache."""
+WORTH_A_TURN = 256 << 10
+"""Bytes for which it is worth to wake a thread."""
+CIPHERED = 128 << 10
+"""Bytes that are read before they are deciphered."""
 LONGEST_TURN = 0.05
 """Seconds after which a thread is given back although more bytes are there."""
 PATIENCE = 1
@@ -25,17 +30,19 @@ PATIENCE = 1
 LONGEST_GATHERING = 0.5
 """Seconds that bytes of a slow body may wait in the kernel while more arrive."""
 
+Receive = Callable[[memoryview], int]
+
 
 class SocketWire:
-    """transfer.source.Wire over a socket. Closed by its `with` block."""
+    """transfer.source.Wire over a socket. Closed by its `with` block; `on_end` is called then if the body was read."""
 
-    def __init__(
-        self, connection: socket.socket, came: bytes, length: int, url: str, on_end: Callable[[], None]
-    ) -> None:
-        self.left = length
+    def __init__(self, connection: socket.socket, taken: Taken, url: str, on_end: Callable[[], None]) -> None:
+        tls = taken.tls
+        self.left = taken.length
         self.is_ended = False
         self._connection = connection
-        self._came = came
+        self._receive: Receive = connection.recv_into if tls is None else _Deciphered(connection, tls).recv_into
+        self._came = taken.came
         self._url = url
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -54,37 +61,37 @@ class SocketWire:
         if not self.left:
             self._on_end()
 
-    def move(self, write: Callable[[memoryview], None], most: int) -> None:
-        """Blocking, for a moment: hand what has come to `write`, at most `most` bytes and a block."""
+    def move(self, buffers: Iterable[memoryview], write: Callable[[memoryview], None]) -> list[memoryview]:
+        """Blocking, for a moment: fill the buffers in turn with what has come and hand each to `write`."""
         until = time.monotonic() + LONGEST_TURN
-        buffer = memoryview(bytearray(BLOCK))
         self._is_dry = False
-        while self.left and most > 0 and not (self._is_dry or self.is_ended) and time.monotonic() < until:
-            filled = self._fill(buffer[: min(BLOCK, self.left)])
-            write(buffer[:filled])
-            self.left -= filled
-            most -= filled
+        filled = []
+        for buffer in buffers:
+            piece = self._filled(buffer[: self.left])
+            write(piece)
+            self.left -= len(piece)
+            filled.append(piece)
+            if not self.left or self._is_dry or self.is_ended or time.monotonic() > until:
+                break
+        return filled
 
     async def more(self, silence: float) -> None:
         """Returns when `move` has something to do. Raises StalledError after so many seconds without a byte."""
-        if not self._is_dry:
-            self._heard_at = self._loop.time()
-            return
-        with translated(self._url):
-            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(BLOCK, self.left))
-            while not await self._is_readable(LONGEST_GATHERING) and not self._has_some():
-                if self._loop.time() - self._heard_at >= silence:
-                    raise TimeoutError
+        if self._is_dry:
+            with translated(self._url):
+                self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(WORTH_A_TURN, self.left))
+                while not await self._is_readable(LONGEST_GATHERING) and not self._has_some():
+                    if self._loop.time() - self._heard_at >= silence:
+                        raise TimeoutError
         self._heard_at = self._loop.time()
 
-    def _fill(self, buffer: memoryview) -> int:
-        """How much of the buffer has bytes now."""
-        filled = len(self._came)
-        if filled:
-            buffer[:filled], self._came = self._came, b""
+    def _filled(self, buffer: memoryview) -> memoryview:
+        """As much of the buffer as has bytes now."""
+        filled = min(len(self._came), len(buffer))
+        buffer[:filled], self._came = self._came[:filled], self._came[filled:]
         while filled < len(buffer):
             try:
-                count = self._connection.recv_into(buffer[filled:])
+                count = self._receive(buffer[filled:])
             except BlockingIOError:
                 if self._poll.poll(PATIENCE):
                     continue
@@ -96,7 +103,7 @@ class SocketWire:
                 self.is_ended = True
                 break
             filled += count
-        return filled
+        return buffer[:filled]
 
     async def _is_readable(self, seconds: float) -> bool:
         """Whether there are as many bytes as are waited for, or the end, within this time."""
@@ -116,6 +123,29 @@ class SocketWire:
             return bool(self._connection.recv(1, socket.MSG_PEEK))
         except BlockingIOError:
             return False
+
+
+class _Deciphered:
+    """A socket read through the TLS state that asyncio has made, and does not touch meanwhile."""
+
+    def __init__(self, connection: socket.socket, stream: Stream) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._raw = memoryview(bytearray(CIPHERED))
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """As socket.recv_into."""
+        while True:
+            try:
+                return int(self._stream.read(len(buffer), buffer))
+            except ssl.SSLWantReadError:
+                pass
+            if self._stream.outgoing.pending:  # an answer to a change of keys (RFC 8446 §4.6.3)
+                self._connection.send(self._stream.outgoing.read())
+            count = self._connection.recv_into(self._raw)
+            if not count:
+                return 0
+            self._stream.incoming.write(self._raw[:count])
 
 
 def duplicate(connection: socket.socket) -> socket.socket:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from transfer.errors import BadReplyError, GarbledReplyError
 from transfer.head import LARGEST, require_sound
-from transfer.line import CHUNKS, LAST_CHUNK, Framing, Line, framing
+from transfer.line import CHUNKS, LAST_CHUNK, Framing, Line, Taken, framing
 from transfer.source import Head
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -169,7 +169,7 @@ def test_a_connection_that_went_away_while_its_body_was_held_says_so() -> None:
 def test_a_body_is_taken_once_and_the_connection_then_serves_the_next_request() -> None:
     found, parser, wire = line()
     found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
-    assert found.take() == (b"he", 5)
+    assert found.take() == Taken(None, b"he", 5)
     assert found.take() is None
     found.end()
     assert parser.seen == OK + CHUNKS + b"\r\n" + LAST_CHUNK
