@@ -73,7 +73,7 @@ class TransferSection(_Section):
     connect_timeout: Positive = 15
     stall_timeout: Positive = 30
     chunk_size: Annotated[int, Field(ge=65_536, le=16_777_216)] = 1_048_576
-    take_over_size: Annotated[int, Field(ge=-1)] = 1_048_576
+    take_over_size: Annotated[int, Field(ge=-1)] = 16_777_216
     user_agent: str = f"bitsd/{__version__}"
     max_redirects: Count = 10
     ca_bundle: str = ""

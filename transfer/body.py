@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from transfer.line import Line
+from transfer.tls import Stream
 from transfer.translate import translated
 from transfer.wire import SocketWire, duplicate
 
@@ -47,23 +48,19 @@ class Response(aiohttp.ClientResponse):
         """
         if self.line is not None and self.is_disguised:
             return LineBody(self.line, str(self.url), silence)
-        return ParsedBody(self)
+        return ParsedBody(self, silence)
 
-    def take(self, least: int) -> SocketWire | None:
+    async def take(self, least: int) -> SocketWire | None:
         """The connection in place of the body, where the line allows that and the body has so many bytes."""
-        line, connection = self.line, self.connection
-        if line is None or connection is None or connection.transport is None or not line.is_holding:
+        line, transport = self.line, None if self.connection is None else self.connection.transport
+        if line is None or transport is None or not line.may_take or not 0 <= least <= (line.framing.length or 0):
             return None
-        if not 0 <= least <= (line.framing.length or 0):
+        tls = transport.get_extra_info("ssl_object")
+        if not isinstance(tls, Stream | None) or (own := duplicate(transport.get_extra_info("socket"))) is None:
             return None
-        try:
-            own = duplicate(connection.transport.get_extra_info("socket"))
-        except OSError:  # no descriptor to be had: the line has one
-            return None
-        if (taken := line.take()) is None:
-            own.close()
-            return None
-        return SocketWire(own, taken, str(self.url), line.end)
+        wire = SocketWire(own, tls, *line.take(), str(self.url))
+        await asyncio.sleep(0)  # only then has asyncio let go of the TLS state
+        return wire
 
 
 class LineBody(AsyncIterator[bytes]):
@@ -116,7 +113,8 @@ class LineBody(AsyncIterator[bytes]):
 class ParsedBody(AsyncIterator[bytes]):
     """In chunks, without a length, or together with its head: as aiohttp's parser understands it."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, silence: float) -> None:
+        self._silence = silence
         self._url = str(response.url)
         self._content = response.content
         self._line = response.line
@@ -131,7 +129,8 @@ class ParsedBody(AsyncIterator[bytes]):
             if self._broken is not None:
                 raise self._broken
             try:
-                chunk = await self._content.readany()
+                async with asyncio.timeout(self._silence):
+                    chunk = await self._content.readany()
             except (aiohttp.ClientError, OSError) as error:
                 chunk = self._rescue(error)
             if not chunk and self._ends_with_connection and self._line is not None and self._line.is_cut:

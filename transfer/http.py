@@ -50,6 +50,7 @@ class HttpSource:
         queue_watch = aiohttp.TraceConfig()
         queue_watch.on_connection_queued_start.append(_stop_clock)
         queue_watch.on_connection_queued_end.append(_start_clock)
+        queue_watch.on_request_headers_sent.append(_await_head)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=connections_per_host),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -158,7 +159,7 @@ class HttpSource:
     async def _request(self, leg: "_Leg", answers: Mapping[str, str | None]) -> Response:
         own = self.settings
         limit = own.connect_timeout + own.stall_timeout
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=own.connect_timeout, sock_read=own.stall_timeout)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=own.connect_timeout)
         fields, tunnel = leg.fields_with(answers)
         with translated(leg.url, leg.proxy_url):
             context = await self._contexts.get(leg.ask.terms.tls)
@@ -172,7 +173,7 @@ class HttpSource:
                     ssl=context,
                     allow_redirects=False,
                     timeout=timeout,
-                    trace_request_ctx=(clock, limit),
+                    trace_request_ctx=_Patience(clock, limit, own.stall_timeout),
                 )
         response = cast("Response", found)
         try:
@@ -258,12 +259,31 @@ def _range_field(span: Span) -> str:
     return f"bytes={span.start}-{'' if span.end is None else span.end - 1}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """`clock` runs out `connecting` seconds after a connection is asked for, `head` seconds after the request is out."""
+
+    clock: asyncio.Timeout
+    connecting: float
+    head: float
+
+    def start(self, seconds: float | None) -> None:
+        now = asyncio.get_running_loop().time()
+        self.clock.reschedule(None if seconds is None else now + seconds)
+
+
 async def _stop_clock(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
     """Waiting for a free connection to a host is not the server's silence."""
-    clock: asyncio.Timeout = context.trace_request_ctx[0]
-    clock.reschedule(None)
+    patience: _Patience = context.trace_request_ctx
+    patience.start(None)
 
 
 async def _start_clock(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    clock, limit = context.trace_request_ctx
-    clock.reschedule(asyncio.get_running_loop().time() + limit)
+    patience: _Patience = context.trace_request_ctx
+    patience.start(patience.connecting)
+
+
+async def _await_head(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    """The head must arrive whole within this time."""
+    patience: _Patience = context.trace_request_ctx
+    patience.start(patience.head)

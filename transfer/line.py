@@ -65,15 +65,6 @@ def _status(head: bytes) -> int:
     return int(found[1]) if found else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """`tls`: what deciphers the bytes of the connection. `came`: what is here of the body, `length`: all of it."""
-
-    tls: Stream | None
-    came: bytes
-    length: int
-
-
 class Inner(Protocol):
     """What of aiohttp's protocol is used here."""
 
@@ -82,8 +73,6 @@ class Inner(Protocol):
     def connection_lost(self, exc: Exception | None) -> None: ...
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
 
 
 class Reader(Protocol):
@@ -126,6 +115,11 @@ class Line(asyncio.Protocol):
         """Whether the body of this reply waits for `flow` or `take`."""
         return self._held is not None
 
+    @property
+    def may_take(self) -> bool:
+        """Whether `take` would give a body as it should be: too much of it is for `flow` to deal with."""
+        return self._held is not None and len(self._held) <= (self._left or 0) and not self._is_lost
+
     def flow(self, reader: Reader) -> None:
         """Give the held body to this one, what has come and what comes."""
         held, self._held, self._reader = self._held, None, reader
@@ -142,27 +136,18 @@ class Line(asyncio.Protocol):
     def resume(self) -> None:
         self._transport.resume_reading()
 
-    def take(self) -> "Taken | None":
-        """The held body for somebody who reads the rest of it from the connection, and calls `end` when that is done.
-
-        None = it cannot be taken: the transport cannot be stopped, or too much came.
+    def take(self) -> tuple[bytes, int]:
+        """What came of the held body and how many bytes it has, for somebody who reads the rest from a descriptor of
+        his own; nobody else will: the transport is closed, and with it goes every other way to read.
         """
-        if self._held is None or self._left is None or len(self._held) > self._left:
-            return None
-        if self._tls is not None:
-            if not isinstance(self._tls, Stream) or not hasattr(self._transport, "set_read_buffer_limits"):
-                return None
-            self._transport.set_read_buffer_limits(0)  # nothing may be read ahead of its deciphering either
-        taken = Taken(self._tls, self._held, self._left)
-        self._held, self._left = None, 0
-        return taken
+        held, self._held = self._held or b"", None
+        self._transport.abort()
+        return held, self._left or 0
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """The body has been read to its end: the connection may be used again."""
-        if self._tls is not None and self._reader is None:
-            self._transport.set_read_buffer_limits()  # type: ignore[attr-defined]
         self._reader = None
-        self._inner.resume_reading()
+        self._transport.resume_reading()
         self._inner.data_received(LAST_CHUNK)
 
     def tell(self, on_lost: Callable[[], None]) -> None:
@@ -203,8 +188,8 @@ class Line(asyncio.Protocol):
         self._left = self.framing.length
         if self.framing.disguised is not None and self._left is not None and len(rest) < self._left:
             self._held = rest
+            self._transport.pause_reading()
             self._inner.data_received(self.framing.disguised)
-            self._inner.pause_reading()
             return
         if head:
             self._inner.data_received(self.framing.head)
@@ -232,8 +217,9 @@ class Line(asyncio.Protocol):
 
     def _pass(self, data: bytes) -> None:
         """Bytes of a body. More of them than promised belong to nothing, and neither does the connection then."""
-        if self._held is not None:  # a transport may have read more before it was told to pause
+        if self._held is not None:  # whoever read the reply before this one may have made aiohttp resume
             self._held += data
+            self.pause()
             return
         if self._left is None:
             self._inner.data_received(data)
@@ -243,7 +229,7 @@ class Line(asyncio.Protocol):
         if self._reader is not None:
             self._reader.feed(mine)
             if not self._left:
-                self.end()
+                self._end()
         elif mine:
             self._inner.data_received(mine)
         if len(mine) < len(data):

@@ -149,7 +149,7 @@ class Settings:
     connect_timeout: float = 15.0
     stall_timeout: float = 30.0
     chunk_size: int = 1 << 20
-    take_over_size: int = 1 << 20
+    take_over_size: int = 16 << 20
     """Bodies of so many bytes are read past aiohttp, straight from the connection, where they can be; -1 = none."""
     user_agent: str = "bitsd"
     max_redirects: int = 10

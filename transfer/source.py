@@ -3,7 +3,7 @@
 http.py is the real implementation, fake.py a scripted one for tests.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -73,6 +73,10 @@ class Wire(AbstractContextManager["Wire", None], Protocol):
         """
 
 
+async def _nothing() -> None:
+    """Chunks are the only way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A reply whose body is still to come. `chunks` raises StalledError or ConnectionLostError when it breaks off.
@@ -82,7 +86,7 @@ class Reply:
 
     head: Head
     chunks: AsyncIterator[bytes]
-    take: Callable[[], Wire | None] = lambda: None
+    take: Callable[[], Awaitable[Wire | None]] = _nothing
 
 
 class Source(Protocol):

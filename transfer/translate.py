@@ -149,7 +149,6 @@ _MEANINGS: tuple[tuple[type[aiohttp.ClientError], Callable[[Any, str], TransferE
     (aiohttp.ClientConnectorDNSError, _nameless),
     (aiohttp.ClientConnectorError, _no_connection),
     (aiohttp.ConnectionTimeoutError, _late),
-    (aiohttp.ServerTimeoutError, _silent),
     (aiohttp.ClientResponseError, _garbled),
     (aiohttp.InvalidURL, _unaskable),
     (aiohttp.ClientError, _lost),

@@ -1,8 +1,8 @@
 """A connection whose next bytes are the body of a reply, read without aiohttp: into a few buffers, and on to the disk.
 
-Owns the duplicated socket, how long to wait for bytes and how many of them. Only for a body of known length; what
-aiohttp's side of the connection had read already is handed over, and it reads no more. Refuses to know where the bytes
-go. Why so, and not splice(2): docs/decisions/0011.
+Owns a descriptor of its own, how long to wait for bytes and how many of them. Only for a body of known length; what
+aiohttp's side of the connection had read already is handed over, and that side is closed. Refuses to know where the
+bytes go. Why so, and not splice(2): docs/decisions/0011.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from transfer.line import Taken
 from transfer.tls import Stream
 from transfer.translate import translated
 
@@ -34,17 +33,15 @@ Receive = Callable[[memoryview], int]
 
 
 class SocketWire:
-    """transfer.source.Wire over a socket. Closed by its `with` block; `on_end` is called then if the body was read."""
+    """transfer.source.Wire over a socket, closed by its `with` block; `tls`: what deciphers its bytes."""
 
-    def __init__(self, connection: socket.socket, taken: Taken, url: str, on_end: Callable[[], None]) -> None:
-        tls = taken.tls
-        self.left = taken.length
+    def __init__(self, connection: socket.socket, tls: Stream | None, came: bytes, length: int, url: str) -> None:
+        self.left = length
         self.is_ended = False
         self._connection = connection
         self._receive: Receive = connection.recv_into if tls is None else _Deciphered(connection, tls).recv_into
-        self._came = taken.came
+        self._came = came
         self._url = url
-        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._is_dry = False
@@ -58,8 +55,6 @@ class SocketWire:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
-        if not self.left:
-            self._on_end()
 
     def move(self, buffers: Iterable[memoryview], write: Callable[[memoryview], None]) -> list[memoryview]:
         """Blocking, for a moment: fill the buffers in turn with what has come and hand each to `write`."""
@@ -148,6 +143,9 @@ class _Deciphered:
             self._stream.incoming.write(self._raw[:count])
 
 
-def duplicate(connection: socket.socket) -> socket.socket:
-    """A descriptor of its own on the same connection. Raises OSError when there is none to be had."""
-    return socket.socket(fileno=os.dup(connection.fileno()))
+def duplicate(connection: socket.socket | None) -> socket.socket | None:
+    """A descriptor of its own on the same connection; None when that is closed or there is none to be had."""
+    try:
+        return None if connection is None else socket.socket(fileno=os.dup(connection.fileno()))
+    except OSError:
+        return None

@@ -230,7 +230,7 @@ class _Attempt:
     async def _stream(self, reply: Reply, length: int | None, skip: int, *, is_checked: bool) -> None:
         """Take the body but for its first `skip` bytes, which are here; `is_checked`: see that they are the same."""
         self._sink.begin_body(() if skip else content_digests(reply.head))
-        wire = None if skip or length is None else reply.take()
+        wire = None if skip or length is None else await reply.take()
         if wire is not None:
             with wire:
                 self._require_all(reply, await self._sink.pump(wire), length)

@@ -33,7 +33,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "connect_timeout": 15,
         "stall_timeout": 30,
         "chunk_size": 1024 * 1024,
-        "take_over_size": 1024 * 1024,
+        "take_over_size": 16 * 1024 * 1024,
         "user_agent": f"bitsd/{__version__}",
         "max_redirects": 10,
         "ca_bundle": "",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from transfer.errors import BadReplyError, GarbledReplyError
 from transfer.head import LARGEST, require_sound
-from transfer.line import CHUNKS, LAST_CHUNK, Framing, Line, Taken, framing
+from transfer.line import CHUNKS, LAST_CHUNK, Framing, Line, framing
 from transfer.source import Head
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -20,7 +20,6 @@ class Parser(asyncio.Protocol):
     def __init__(self) -> None:
         self.seen = b""
         self.is_lost = False
-        self.is_paused = False
 
     def data_received(self, data: bytes) -> None:
         self.seen += data
@@ -28,21 +27,23 @@ class Parser(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
 
+
+class Wire(asyncio.Transport):
+    is_closed = False
+    is_paused = False
+    """Bytes may come all the same: a line must stand that."""
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
     def pause_reading(self) -> None:
         self.is_paused = True
 
     def resume_reading(self) -> None:
         self.is_paused = False
-
-
-class Wire(asyncio.Transport):
-    is_closed = False
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def resume_reading(self) -> None:
-        """Nothing here is ever paused: a line must stand bytes that come all the same."""
 
 
 class Body:
@@ -139,7 +140,7 @@ def test_any_cutting_gives_the_same(
     if body.seen:
         assert body.seen == b"hello"
         assert parser.seen == head + CHUNKS + b"\r\n" + LAST_CHUNK
-        assert not parser.is_paused
+        assert not wire.is_paused
     else:
         single = b"Content-Length: 5\r\n" if fields else b""
         assert parser.seen == head + single + b"\r\nhello" + (b"" if fields else surplus)
@@ -147,9 +148,9 @@ def test_any_cutting_gives_the_same(
 
 
 def test_a_body_that_is_not_here_with_its_head_does_not_meet_the_parser() -> None:
-    found, parser, _ = line()
+    found, parser, wire = line()
     found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
-    assert (found.is_holding, parser.is_paused) == (True, True)
+    assert (found.is_holding, wire.is_paused) == (True, True)
     body = Body()
     found.flow(body)
     found.data_received(b"ll")
@@ -166,22 +167,28 @@ def test_a_connection_that_went_away_while_its_body_was_held_says_so() -> None:
     assert (body.seen, body.broken) == (b"he", [None])
 
 
-def test_a_body_is_taken_once_and_the_connection_then_serves_the_next_request() -> None:
-    found, parser, wire = line()
+def test_a_body_is_taken_once_and_nobody_else_reads_the_connection_then() -> None:
+    found, _, wire = line()
     found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
-    assert found.take() == Taken(None, b"he", 5)
-    assert found.take() is None
-    found.end()
-    assert parser.seen == OK + CHUNKS + b"\r\n" + LAST_CHUNK
-    found.data_received(b"?")
-    assert wire.is_closed
+    assert found.may_take
+    assert found.take() == (b"he", 5)
+    assert (found.may_take, wire.is_closed) == (False, True)
+
+
+def test_a_body_is_held_although_somebody_else_resumes_the_connection() -> None:
+    found, _, wire = line()
+    found.data_received(OK + b"Content-Length: 5\r\n\r\nh")
+    wire.resume_reading()
+    found.data_received(b"e")
+    assert wire.is_paused
+    assert found.take() == (b"he", 5)
 
 
 def test_a_body_with_too_many_bytes_is_not_taken() -> None:
     found, _, wire = line()
     found.data_received(OK + b"Content-Length: 5\r\n\r\nhe")
     found.data_received(b"lloh")
-    assert found.take() is None
+    assert not found.may_take
     found.flow(body := Body())
     assert (body.seen, wire.is_closed) == (b"hello", True)
 
