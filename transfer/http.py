@@ -261,7 +261,7 @@ def _range_field(span: Span) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Patience:
-    """`clock` runs out `connecting` seconds after a connection is asked for, `head` seconds after the request is out."""
+    """`clock` runs out `connecting` seconds after a connection is asked for, `head` seconds after the request left."""
 
     clock: asyncio.Timeout
     connecting: float
