@@ -19,17 +19,20 @@ GATHERING = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """The first `offset` bytes of a file are on the disk; 0 = what was there is void, and nothing came since."""
+    """The first `offset` bytes of a file are on the disk, and its pieces beyond (start, end and checksum of each); 0 =
+    what was there is void, and nothing came since.
+    """
 
     offset: int
     checksum: int
     mtime: int
+    pieces: tuple[tuple[int, int, int], ...] = ()
 
     def of(self, file: File) -> File:
         """The file with this on record."""
         if self.offset == 0 < file.offset:
             return file.emptied()
-        return replace(file, offset=self.offset, checksum=self.checksum, mtime=self.mtime)
+        return replace(file, offset=self.offset, checksum=self.checksum, mtime=self.mtime, pieces=self.pieces)
 
 
 class Landings:
@@ -70,9 +73,9 @@ class Landings:
         def work(change: Change) -> dict[tuple[str, int], int | None]:
             return {place: _learnt(change, *place, facts) for place, facts in landed.items()}
 
-        for (job_id, index), offset in (await self._queue.change(work)).items():
-            if offset is not None:
-                self._queue.live.recorded(job_id, index, offset)
+        for (job_id, index), count in (await self._queue.change(work)).items():
+            if count is not None:
+                self._queue.live.recorded(job_id, index, count)
 
 
 def _learnt(change: Change, job_id: str, index: int, landed: Landed) -> int | None:
@@ -92,8 +95,8 @@ def learn(
     old = change.tx.file(job_id, index)
     new = learnt(old)
     if new == old:
-        return new.offset
-    has_moved = new.offset > old.offset
+        return new.landed
+    has_moved = new.landed > old.landed
     timers = replace(
         job.timers,
         activity_at=change.now if has_moved else job.timers.activity_at,
@@ -106,4 +109,4 @@ def learn(
         change.save(job, after, has_new_files=True)
     else:
         change.keep(after)
-    return new.offset
+    return new.landed

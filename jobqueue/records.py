@@ -65,6 +65,7 @@ class Records:
         data["response_headers"] = self._shown(data["response_headers"])
         data["ranges"] = tuple((offset, length) for offset, length in data["ranges"])
         data["mirrors"] = tuple(data["mirrors"])
+        data["pieces"] = tuple((start, end, checksum) for start, end, checksum in data.get("pieces", ()))
         return File(**data)
 
     def secrets_to_text(self, secrets: JobSecrets) -> str:

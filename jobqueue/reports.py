@@ -55,7 +55,7 @@ class RemoteFacts:
         if file.remote_name != asked_name:
             facts["remote_name"] = file.remote_name
         if not offset:
-            file = replace(file, offset=0, checksum=None, mtime=None, generation=file.generation + 1)
+            file = replace(file, offset=0, checksum=None, pieces=(), mtime=None, generation=file.generation + 1)
         return replace(file, **facts)
 
 
@@ -111,12 +111,12 @@ class Reports:
         """A reply was accepted and continues at `offset`; 0 = what was there is void."""
         await self._file(job_id, index, lambda file: facts.learnt(file, offset))
 
-    async def synced(self, job_id: str, index: int, offset: int, checksum: int, mtime: int) -> None:
-        """The first `offset` bytes of the file are on the disk; 0 = what was there is void, and nothing came since.
+    async def synced(self, job_id: str, index: int, landed: Landed) -> None:
+        """Bytes of the file are on the disk.
 
         The one report that may be missed, since the next tells the same. Raises StoreFullError, StoreFailedError.
         """
-        await self._landings.record(job_id, index, Landed(offset, checksum, mtime))
+        await self._landings.record(job_id, index, landed)
 
     async def redirected(self, job_id: str, asked: File, remote_name: str) -> None:
         """The file's URL leads elsewhere; that is its remote name from now on (§5.4), unless the owner set another."""
@@ -134,7 +134,7 @@ class Reports:
         """Every byte of the file is in its temporary file, verified and synced."""
 
         def done(file: File) -> File:
-            return replace(file, transferred=True, offset=size, size=size, mtime=mtime, validated=None)
+            return replace(file, transferred=True, offset=size, pieces=(), size=size, mtime=mtime, validated=None)
 
         await self._file(job_id, index, done, event="FILE_TRANSFERRED")
 
@@ -197,6 +197,6 @@ class Reports:
 
     async def _file(self, job_id: str, index: int, learnt: Callable[[File], File], event: str | None = None) -> None:
         """Record progress of one file of a job that is not final."""
-        offset = await self._insist(lambda change: learn(change, job_id, index, learnt, event))
-        if offset is not None:
-            self._queue.live.recorded(job_id, index, offset)
+        count = await self._insist(lambda change: learn(change, job_id, index, learnt, event))
+        if count is not None:
+            self._queue.live.recorded(job_id, index, count)

@@ -59,7 +59,11 @@ class Response(aiohttp.ClientResponse):
         if not isinstance(tls, Stream | None) or (own := duplicate(transport.get_extra_info("socket"))) is None:
             return None
         wire = SocketWire(own, tls, *line.take(), str(self.url))
-        await asyncio.sleep(0)  # only then has asyncio let go of the TLS state
+        try:
+            await asyncio.sleep(0)  # only then has asyncio let go of the TLS state
+        except asyncio.CancelledError:
+            own.close()
+            raise
         return wire
 
 

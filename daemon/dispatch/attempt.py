@@ -13,12 +13,14 @@ from daemon.dispatch.request import request_for, terms_of
 from daemon.identity import Executors
 from jobqueue.errors import JobQueueError, StoreFailedError, StoreFullError
 from jobqueue.job import File, Finished, Job, Outcome
+from jobqueue.landing import Landed
 from jobqueue.live import LiveProgress
 from jobqueue.reports import RemoteFacts, Reports
 from transfer.errors import RedirectRefusedError, TransferError
 from transfer.failover import WRONG_BYTES
+from transfer.hosts import Room
 from transfer.http import HttpSource
-from transfer.request import Progress, RedirectPolicy, RemoteFile, Settings, TransferRequest
+from transfer.request import Piece, Progress, RedirectPolicy, RemoteFile, Settings, TransferRequest
 from transfer.source import Ask
 from transfer.worker import transfer
 
@@ -50,6 +52,7 @@ class _Attempt:
         # with a limit on the whole job, what the files before it brought must be known when one starts
         is_limited = job.properties.maximum_download_size is not None
         self._lanes = 1 if is_limited else dispatcher.connections_per_job
+        self._connections = Room(max(self._lanes, dispatcher.settings.connections_per_file))
 
     async def run(self) -> Outcome:
         try:
@@ -86,7 +89,7 @@ class _Attempt:
         """One file to its temporary file."""
         to, job_id = self._to, self._job.id
         request = await self._request(file, await self._room(file))
-        progress = Progress(file.offset)
+        progress = Progress(file.landed, file.offset)
         to.live.watch(job_id, file, progress)
         try:
             result = await transfer(
@@ -96,6 +99,7 @@ class _Attempt:
                 settings=to.settings,
                 observer=_Record(to, job_id, file, request),
                 progress=progress,
+                room=self._connections,
             )
             await to.reports.file_transferred(job_id, file.index, result.size, result.mtime)
         except RedirectRefusedError as error:
@@ -106,7 +110,7 @@ class _Attempt:
             await to.reports.emptied(job_id, file.index)
             raise
         finally:
-            self._has_moved = self._has_moved or progress.transferred > file.offset
+            self._has_moved = self._has_moved or progress.transferred > file.landed
             to.live.forget(job_id, file.index)
 
     async def _room(self, file: File) -> int | None:
@@ -115,7 +119,7 @@ class _Attempt:
         if most is None:
             return None
         totals = (await self._to.reports.job(self._job.id)).totals
-        return max(0, most - (totals.bytes_transferred - file.offset))
+        return max(0, most - (totals.bytes_transferred - file.landed))
 
     async def _request(self, file: File, room: int | None = None) -> TransferRequest:
         terms = terms_of(self._job, await self._to.reports.secrets(self._job.id))
@@ -172,9 +176,10 @@ class _Record:
         )
         await self._to.reports.remote_known(self._job_id, self._index, facts, offset)
 
-    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
+    async def synced(self, offset: int, checksum: int, mtime: int, pieces: tuple[Piece, ...]) -> None:
+        beyond = tuple((piece.start, piece.end, piece.checksum) for piece in pieces)
         with suppress(StoreFullError, StoreFailedError):  # bytes go on without; the next record tells of these too
-            await self._to.reports.synced(self._job_id, self._index, offset, checksum, mtime)
+            await self._to.reports.synced(self._job_id, self._index, Landed(offset, checksum, mtime, beyond))
 
 
 def _raise_unless_transfer_errors(failures: BaseExceptionGroup) -> None:
