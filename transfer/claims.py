@@ -98,17 +98,24 @@ class Claims:
         self.running.remove(claim)
         if not claim.left:
             return
-        start, end = claim.position, claim.end
-        before = next((one for one in self.running if one.left and one.end == start < one.limit), None)
-        if before is not None:
-            start = before.end = min(end, before.limit)
-        self._release(start, end)
+        self._release(claim.position, claim.end)
+        for before in self.running:
+            if before.left:
+                self._lengthen(before)
 
     def bound(self, claim: Claim, limit: int) -> None:
         """Its connection brings no more than what is before `limit`."""
         end, claim.limit = claim.end, limit
         claim.end = min(end, limit)
         self._release(claim.end, end)
+
+    def _lengthen(self, claim: Claim) -> None:
+        """By what is free behind it, as far as its connection brings."""
+        for start, end in tuple(self._free):
+            if start == claim.end < claim.limit:
+                claim.end = min(end, claim.limit)
+                self._free.remove((start, end))
+                self._release(claim.end, end)
 
     def _release(self, start: int, end: int) -> None:
         if start < end:

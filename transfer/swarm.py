@@ -113,6 +113,11 @@ class Swarm:
         if self._failure is not None and self._claims.left:
             raise self._failure
 
+    @property
+    def is_alone(self) -> bool:
+        """One connection is all the server wants, or all that is worth it."""
+        return self._growth.target == 1
+
     async def _wait(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CALM_TICK if self._growth.is_settled and self._sink.is_begun else TICK):

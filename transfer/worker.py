@@ -8,6 +8,7 @@ bytes are of one version (proof.py), and how they reach the disk (sink.py, partf
 import asyncio
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from transfer.errors import (
     BadReplyError,
@@ -107,6 +108,7 @@ class _Attempt:
         self._observer = observer
         self._settings = settings
         self._room = room
+        self._may_split = settings.connections_per_file > 1
         self._part = part
         self._servers = Failover(request.urls, request.fetched_from if part.is_resumed else None)
         self._held = Held(request, is_resumed=part.is_resumed)
@@ -184,7 +186,9 @@ class _Attempt:
                 return
             if self._is_splittable(verdict, reply.head):
                 limit = position + (verdict.length or 0)
-                await self._swarm(url).run(reply, connection.pop_all(), limit)
+                swarm = self._swarm(url)
+                await swarm.run(reply, connection.pop_all(), limit)
+                self._may_split = not swarm.is_alone
                 return
             self._sink.forget_pieces()
             skip = verdict.skip + overlap if isinstance(verdict, Continue) else 0
@@ -202,13 +206,13 @@ class _Attempt:
         if not (is_plain and does_ranges and is_whole and is_proven):
             return False
         is_large = (version.size or 0) - self._sink.position >= max(1, own.split_size)
-        return bool(self._sink.pieces) or (own.connections_per_file > 1 and is_large)
+        return bool(self._sink.pieces) or (self._may_split and is_large)
 
     def _swarm(self, url: str) -> Swarm:
         version = self._held.version
         template = Ask(url=url, validators=version, terms=terms_for(self._request, url))
-        size = version.size or 0
-        return Swarm(self._sink, self._source, self._settings, template=template, size=size, room=self._room)
+        settings = self._settings if self._may_split else replace(self._settings, connections_per_file=1)
+        return Swarm(self._sink, self._source, settings, template=template, size=version.size or 0, room=self._room)
 
     def _ask(self, url: str, span: Span, proof: Validators) -> Ask:
         """A whole file is asked for to its end, wherever that may be by now, so that growth shows."""
