@@ -75,6 +75,7 @@ class Rig:
             record = PartRecord(offset, known.inode, mtime=seen.mtime, checksum=seen.checksum, pieces=seen.pieces)
             options = {"part": record, "validators": known.validators, "fetched_from": known.source} | options
         terms = Terms(**{name: options.pop(name) for name in TERMS & options.keys()})
+        room = options.pop("room", None)
         return await transfer(
             TransferRequest((url, *mirrors), str(self.part), terms=terms, **options),
             source=self.source,
@@ -82,6 +83,7 @@ class Rig:
             settings=self.settings,
             observer=self.observer,
             progress=self.progress,
+            room=room,
         )
 
     def data(self) -> bytes:

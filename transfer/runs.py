@@ -59,7 +59,7 @@ class Runs:
         for run in sorted(self._others, key=lambda run: run.start):
             if run.start > end:
                 break
-            end = run.end
+            end = max(end, run.end)
         return end
 
     @property
@@ -80,6 +80,8 @@ class Runs:
     def close(self, run: Run) -> None:
         """Nobody writes to it any more."""
         run.is_open = False
+        if run.end == run.start and run is not self.first:
+            self._others.remove(run)
         closed = [self.first, *self._others]
         closed = sorted((run for run in closed if not run.is_open), key=lambda run: run.start)
         for before, after in pairwise(closed):

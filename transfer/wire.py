@@ -146,6 +146,9 @@ class _Deciphered:
 def duplicate(connection: socket.socket | None) -> socket.socket | None:
     """A descriptor of its own on the same connection; None when that is closed or there is none to be had."""
     try:
-        return None if connection is None else socket.socket(fileno=os.dup(connection.fileno()))
+        own = None if connection is None else socket.socket(fileno=os.dup(connection.fileno()))
     except OSError:
         return None
+    if own is not None:
+        own.settimeout(0)
+    return own
