@@ -239,10 +239,12 @@ class Swarm:
 
     async def _stream(self, lane: Lane, reply: Reply, inlet: Inlet) -> None:
         claim = lane.claim
-        with suppress(TimeoutError):  # somebody was faster
-            async with asyncio.timeout(None) as lane.clock:
-                await _take(reply, inlet, claim, self._news)
-        lane.clock = None
+        try:
+            with suppress(TimeoutError):  # somebody was faster
+                async with asyncio.timeout(None) as lane.clock:
+                    await _take(reply, inlet, claim, self._news)
+        finally:
+            lane.clock = None
         if lane.rest is not None:
             (start, data), lane.rest = lane.rest, None
             rest = data[claim.position - start :][: claim.left]

@@ -22,7 +22,7 @@ SECONDS = 110.0
         (1, {"TAKE_OVER_SIZE": "-1"}),
         (4, {"TAKE_OVER_SIZE": "0"}),
         (1, {"TAKE_OVER_SIZE": "-1", "SPLIT_SIZE": "0"}),
-        (4, {"TAKE_OVER_SIZE": "0", "SPLIT_SIZE": "0"}),
+        (2, {"TAKE_OVER_SIZE": "0", "SPLIT_SIZE": "0"}),
     ],
     ids=["general", "taken-over", "split", "split-taken-over"],
 )
