@@ -147,7 +147,7 @@ class Swarm:
             self._stop(working[max(1, len(working) - 1) :])
         self._stop(working[growth.target :])
         count, most = len(working), min(growth.target, len(working) + room)
-        while self._sink.is_begun and count < most:
+        while working and self._sink.is_begun and count < most:
             claim = self._claims.take(self._rate)
             if claim is None:
                 return self._hedge_slowest(now)
@@ -272,8 +272,9 @@ class Swarm:
         except TransferError as error:
             self._failure = error if lane.is_open else None
             self._losses += lane.is_open
+            lane.is_stopped = True
             if not lane.is_open or self._losses > self._settings.reopen_limit:
-                self._growth.refuse(max(1, sum(not other.is_stopped for other in self._lanes) - 1))
+                self._growth.refuse(max(1, sum(not other.is_stopped for other in self._lanes)))
 
     # the last bytes
 

@@ -126,9 +126,12 @@ async def test_a_file_that_changes_between_two_segments_is_one_version(
         assert rig.data() in {file.original.read(), file.changed.read()}
 
 
-async def test_a_server_that_ignores_ranges_is_read_by_one_connection(rig: Rig) -> None:
+@pytest.mark.parametrize("lie", [{"no_range": True}, {"content_range": ""}, {"range_shift": 1}, {"range_status": 416}])
+async def test_a_server_that_cannot_do_the_ranges_it_offers_is_read_by_one_connection(
+    rig: Rig, lie: dict[str, object]
+) -> None:
     async with Origin() as origin:
-        file = origin.file("/a", size=SIZE, no_range=True, headers={"Accept-Ranges": "bytes"})
+        file = origin.file("/a", size=SIZE, headers={"Accept-Ranges": "bytes"}, **lie)
         await rig.fetch(origin.url("/a"))
         assert rig.data() == file.content.read()
 
@@ -271,6 +274,7 @@ async def test_pieces_are_of_no_use_when_the_server_stops_doing_ranges(rig: Rig)
         origin.scripts["/a"].no_range = True
         await rig.fetch(origin.url("/a"))
         assert rig.data() == origin.scripts["/a"].content.read()
+        assert rig.progress.transferred == SIZE
 
 
 async def test_pieces_are_void_when_the_file_changed(rig: Rig) -> None:

@@ -23,6 +23,7 @@ def even(_claim: Claim) -> float:
 
 def covered(claims: Claims) -> list[tuple[int, int]]:
     """What is still to come, in order; fails when something is claimed twice."""
+    assert all(claim.position <= claim.end <= claim.limit for claim in claims.running)
     spans = sorted([(claim.position, claim.end) for claim in claims.running if claim.left] + claims._free)
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
     return spans

@@ -67,6 +67,13 @@ def test_a_run_that_is_written_to_is_joined_to_the_eye_only() -> None:
     assert (runs.first.piece, runs.readable) == (Piece(0, 13, crc32c(DATA[:13])), 13)
 
 
+def test_a_run_has_one_writer() -> None:
+    runs = Runs()
+    first = runs.open(0)
+    write(first, 5)
+    assert runs.open(5) is not first
+
+
 def test_writing_goes_on_in_the_run_that_ends_there() -> None:
     runs = Runs(5, crc32c(DATA[:5]), [Piece(10, 20, crc32c(DATA[10:20]))])
     run = runs.open(20)
