@@ -18,6 +18,8 @@ from transfer.wire import SocketWire, duplicate
 
 READ_AHEAD = 2 << 20
 """Bytes that may have come while others are written: the socket and the disk work at the same time."""
+SEGMENT_AHEAD = 256 << 10
+"""The same for each of several connections."""
 
 
 class Response(aiohttp.ClientResponse):
@@ -41,13 +43,13 @@ class Response(aiohttp.ClientResponse):
         self.hidden_length = str(line.framing.length) if line.is_holding else line.framing.hidden
         return found
 
-    def body(self, silence: float) -> AsyncIterator[bytes]:
-        """In whatever pieces the connection has ready.
+    def body(self, silence: float, ahead: int = READ_AHEAD) -> AsyncIterator[bytes]:
+        """In whatever pieces the connection has ready, so many bytes of it read ahead.
 
         Raises StalledError (after `silence` seconds without a byte) or ConnectionLostError when it breaks off.
         """
         if self.line is not None and self.is_disguised:
-            return LineBody(self.line, str(self.url), silence)
+            return LineBody(self.line, str(self.url), silence, ahead)
         return ParsedBody(self, silence)
 
     async def take(self, least: int) -> SocketWire | None:
@@ -70,10 +72,11 @@ class Response(aiohttp.ClientResponse):
 class LineBody(AsyncIterator[bytes]):
     """Of a known length, straight from the line."""
 
-    def __init__(self, line: Line, url: str, silence: float) -> None:
+    def __init__(self, line: Line, url: str, silence: float, ahead: int) -> None:
         self._line = line
         self._url = url
         self._silence = silence
+        self._ahead = ahead
         self._left = line.framing.length or 0
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
@@ -85,7 +88,7 @@ class LineBody(AsyncIterator[bytes]):
         self._chunks.append(data)
         self._waiting += len(data)
         self._news.set()
-        if self._waiting >= READ_AHEAD:
+        if self._waiting >= self._ahead:
             self._line.pause()
 
     def lose(self, reason: Exception | None) -> None:
@@ -106,10 +109,10 @@ class LineBody(AsyncIterator[bytes]):
                 async with asyncio.timeout(self._silence):
                     await self._news.wait()
         chunk = self._chunks.popleft()
-        was_full = self._waiting >= READ_AHEAD
+        was_full = self._waiting >= self._ahead
         self._waiting -= len(chunk)
         self._left -= len(chunk)
-        if was_full and self._waiting < READ_AHEAD:
+        if was_full and self._waiting < self._ahead:
             self._line.resume()
         return chunk
 

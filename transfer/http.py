@@ -18,7 +18,7 @@ from yarl import URL
 
 from transfer import head as heads
 from transfer import redirects
-from transfer.body import Response
+from transfer.body import READ_AHEAD, SEGMENT_AHEAD, Response
 from transfer.dialogue import Dialogue, Memory, for_proxy, for_server
 from transfer.errors import ConnectFailedError, HttpStatusError, TransferError, shown
 from transfer.hosts import Hosts
@@ -74,7 +74,7 @@ class HttpSource:
         with self.hosts.connection(ask.url):
             response = await self._follow(ask)
             try:
-                body = response.body(self.settings.stall_timeout)
+                body = response.body(self.settings.stall_timeout, SEGMENT_AHEAD if ask.is_segment else READ_AHEAD)
                 least = self.settings.take_over_size
                 # a segment's connection ends with its claim anyway, and many of them must not fill the memory
                 yield Reply(_head_of(response), body, lambda: response.take(min(least, 0) if ask.is_segment else least))

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 
 from transfer.claims import Claim
@@ -124,7 +125,8 @@ class Sink:
         self.end_body()
         await self.catch_up()
         self._body = Digests().expect(pairs)
-        self._main = self._open(self._part.runs.readable, self._hash if self._digests or self._body else None)
+        digest = self._hash if self._digests or self._body else None
+        self._main = self._open(self._part.runs.readable, digest, chunk_size=self._settings.chunk_size)
 
     @property
     def body(self) -> Inlet:
@@ -167,7 +169,7 @@ class Sink:
     @asynccontextmanager
     async def inlet(self, at: int) -> AsyncIterator[Inlet]:
         """A way into the file beside others, for bytes from `at` on."""
-        inlet = self._open(at)
+        inlet = self._open(at, chunk_size=self._settings.chunk_size // 4)  # there are many of them
         try:
             yield inlet
         finally:
@@ -176,12 +178,12 @@ class Sink:
             finally:
                 self._close(inlet)
 
-    def _open(self, at: int, digest: Update | None = None) -> Inlet:
+    def _open(self, at: int, digest: Update | None = None, *, chunk_size: int) -> Inlet:
         inlet = Inlet(
             self._part,
             self._part.runs.open(at),
             executor=self._executor,
-            settings=self._settings,
+            settings=replace(self._settings, chunk_size=chunk_size),
             digest=digest,
             count=self._count,
             hold_back=self._hold_back,
