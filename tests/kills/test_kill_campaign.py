@@ -55,13 +55,14 @@ async def test_a_kill_costs_at_most_two_seconds_of_a_transfer(tmp_path: Path) ->
 
 
 async def test_a_kill_costs_no_more_when_a_file_comes_over_several_connections(tmp_path: Path) -> None:
-    several = {"BITSD_TRANSFER__CONNECTIONS_PER_FILE": "4", "BITSD_TRANSFER__SPLIT_SIZE": "0"}
+    batch = 2 << 20
+    several = {"BITSD_TRANSFER__CONNECTIONS_PER_FILE": "4", "BITSD_TRANSFER__SPLIT_SIZE": "0", "SYNC_SIZE": str(batch)}
     async with CountingOrigin() as origin, Nursery() as nursery, Service(tmp_path, nursery, **several) as service:
         await _killed_twice(origin, service, rate=RATE // 4)
         again = sum(fetch.sent for fetch in origin.fetches) - SIZE
         beyond = len(origin.fetches) * campaign.ON_THE_WAY  # what was sent when a connection had brought its part
     assert len(origin.fetches) >= 3 * 4
-    assert again <= 2 * (CHECKPOINT_INTERVAL * RATE + GATHERED) + beyond
+    assert again <= 2 * (2 * batch + GATHERED) + beyond
 
 
 async def _killed_twice(origin: CountingOrigin, service: Service, *, rate: int) -> None:
