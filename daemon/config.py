@@ -69,6 +69,8 @@ class TransferSection(_Section):
     """`[transfer]`; timeouts in seconds, sizes in bytes; `connections_per_host` 0 = no limit."""
 
     connections_per_job: Annotated[int, Field(ge=1, le=64)] = 4
+    connections_per_file: Annotated[int, Field(ge=1, le=32)] = 8
+    split_size: Annotated[int, Field(ge=0)] = 16_777_216
     connections_per_host: Count = 0
     connect_timeout: Positive = 15
     stall_timeout: Positive = 30

@@ -88,7 +88,7 @@ class Doctor:
         ends = "the job goes to ERROR, and resume fetches the file again" if file.transferred else "it starts from zero"
         finding = Finding(
             _code(failure, is_gone=error is not None),
-            f"{failure}: {file.offset} bytes of it are on record",
+            f"{failure}: {file.landed} bytes of it are on record",
             ends if error is not None else None,
             path=file.temporary_name,
             job_id=job.id,

@@ -40,6 +40,8 @@ def transfer_settings(config: Config) -> Settings:
         stall_timeout=own.stall_timeout,
         chunk_size=own.chunk_size,
         take_over_size=own.take_over_size,
+        connections_per_file=own.connections_per_file,
+        split_size=own.split_size,
         user_agent=own.user_agent,
         max_redirects=own.max_redirects,
     )

@@ -165,6 +165,8 @@ class File:
     inode: int | None = None
     checksum: int | None = None
     """CRC-32C of the first `offset` bytes."""
+    pieces: tuple[tuple[int, int, int], ...] = ()
+    """What is synced beyond: start, end and CRC-32C of each, in order, with gaps before and between."""
     etag: str | None = None
     last_modified: str | None = None
     is_date_weak: bool = False
@@ -184,6 +186,11 @@ class File:
     completed: bool = False
     validated: bool | None = None
 
+    @property
+    def landed(self) -> int:
+        """All bytes that are synced to disk."""
+        return self.offset + sum(end - start for start, end, _ in self.pieces)
+
     def moved(self, remote_name: str) -> "File":
         """The same file at another URL: what is here goes on there if it proves to be the same (§5.3)."""
         if remote_name == self.remote_name:
@@ -196,6 +203,7 @@ class File:
         nothing = replace(self, offset=0, inode=None, checksum=None, mtime=None, transferred=False, completed=False)
         return replace(
             nothing,
+            pieces=(),
             generation=self.generation + 1,
             validated=None,
             etag=None,
@@ -209,7 +217,7 @@ class File:
 
 
 def _counts(file: File) -> tuple[int, int, int, int, int]:
-    return (1, int(file.transferred), file.size or 0, int(file.size is None), file.offset)
+    return (1, int(file.transferred), file.size or 0, int(file.size is None), file.landed)
 
 
 @dataclass(frozen=True, slots=True)

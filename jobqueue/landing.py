@@ -27,6 +27,24 @@ class Report:
     event: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The first `offset` bytes of a file are on the disk, and its pieces beyond (start, end and checksum of each); 0 =
+    what was there is void, and nothing came since.
+    """
+
+    offset: int
+    checksum: int
+    mtime: int
+    pieces: tuple[tuple[int, int, int], ...] = ()
+
+    def of(self, file: File) -> File:
+        """The file with this on record."""
+        if self.offset == 0 < file.offset:
+            return file.emptied()
+        return replace(file, offset=self.offset, checksum=self.checksum, mtime=self.mtime, pieces=self.pieces)
+
+
 class Landings:
     """Takes reports; whoever comes first records all that came until its time is over."""
 
@@ -91,10 +109,10 @@ def learn(change: Change, job_id: str, *reports: Report) -> list[tuple[int, int]
         except FileNotInJobError:
             continue
         new = report.learnt(old)
-        landed.append((report.index, new.offset))
+        landed.append((report.index, new.landed))
         if new == old:
             continue
-        if new.offset > old.offset:
+        if new.landed > old.landed:
             timers = replace(timers, activity_at=change.now, no_progress_since=None)
         after = change.put_file(after, old, new)
         if report.event is not None:
@@ -108,14 +126,3 @@ def learn(change: Change, job_id: str, *reports: Report) -> list[tuple[int, int]
     else:
         change.keep(after)
     return landed
-
-
-def landed(offset: int, checksum: int, mtime: int) -> Callable[[File], File]:
-    """The first `offset` bytes of a file are on the disk; 0 = what was there is void, and nothing came since."""
-
-    def learnt(file: File) -> File:
-        if offset == 0 < file.offset:
-            return file.emptied()
-        return replace(file, offset=offset, checksum=checksum, mtime=mtime)
-
-    return learnt

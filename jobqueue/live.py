@@ -7,10 +7,12 @@ from jobqueue.job import File, Job
 
 
 class Counter(Protocol):
-    """Counts the bytes of one file as they land."""
+    """Counts the bytes of one file as they land: all of them, and those from its start on without a gap."""
 
     @property
     def transferred(self) -> int: ...
+    @property
+    def readable(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -27,13 +29,13 @@ class LiveProgress:
 
     def watch(self, job_id: str, file: File, counter: Counter) -> None:
         """The file's bytes are counted by `counter` from now on."""
-        self._jobs.setdefault(job_id, {})[file.index] = _Entry(counter, file.offset)
+        self._jobs.setdefault(job_id, {})[file.index] = _Entry(counter, file.landed)
 
-    def recorded(self, job_id: str, index: int, offset: int) -> None:
+    def recorded(self, job_id: str, index: int, count: int) -> None:
         """So many of the bytes are on record now."""
         entry = self._jobs.get(job_id, {}).get(index)
         if entry is not None:
-            entry.recorded = offset
+            entry.recorded = count
 
     def forget(self, job_id: str, index: int) -> None:
         """The file's transfer has ended."""
@@ -62,4 +64,9 @@ class LiveProgress:
     def file_bytes(self, job_id: str, file: File) -> int:
         """bytes_transferred of the file as of now."""
         entry = self._jobs.get(job_id, {}).get(file.index)
-        return file.offset if entry is None else entry.counter.transferred
+        return file.landed if entry is None else entry.counter.transferred
+
+    def file_readable(self, job_id: str, file: File) -> int:
+        """How far the file can be read from its start, as of now."""
+        entry = self._jobs.get(job_id, {}).get(file.index)
+        return file.offset if entry is None else entry.counter.readable

@@ -99,6 +99,8 @@ class Records:
             data["response_headers"] = self._shown(data["response_headers"])
         if "ranges" in data:
             data["ranges"] = tuple((offset, length) for offset, length in data["ranges"])
+        if "pieces" in data:
+            data["pieces"] = tuple((start, end, checksum) for start, end, checksum in data["pieces"])
         return File(**data)
 
     def secrets_to_text(self, secrets: JobSecrets) -> str:

@@ -14,7 +14,7 @@ from jobqueue import retry
 from jobqueue.change import Change
 from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.job import Failed, File, Finished, Job, Outcome, State, Yielded
-from jobqueue.landing import Landings, Report, landed, learn
+from jobqueue.landing import Landed, Landings, Report, learn
 from jobqueue.queue import JobQueue
 from jobqueue.states import ACTIVE, Trigger
 from jobqueue.upcoming import Upcoming
@@ -115,12 +115,12 @@ class Reports:
         """A reply was accepted and continues at `offset`; 0 = what was there is void."""
         await self._file(job_id, index, lambda file: facts.learnt(file, offset))
 
-    async def synced(self, job_id: str, index: int, offset: int, checksum: int, mtime: int) -> None:
-        """The first `offset` bytes of the file are on the disk; 0 = what was there is void, and nothing came since.
+    async def synced(self, job_id: str, index: int, landed: Landed) -> None:
+        """Bytes of the file are on the disk.
 
         The one report that may be missed, since the next tells the same. Raises StoreFullError, StoreFailedError.
         """
-        await self._landings.record(job_id, Report(index, landed(offset, checksum, mtime)))
+        await self._landings.record(job_id, Report(index, landed.of))
 
     async def redirected(self, job_id: str, asked: File, remote_name: str) -> None:
         """The file's URL leads elsewhere; that is its remote name from now on (§5.4), unless the owner set another."""
@@ -144,7 +144,7 @@ class Reports:
 
         def done(file: File) -> File:
             file = file if facts is None else facts.learnt(file, 0)
-            return replace(file, transferred=True, offset=size, size=size, mtime=mtime, validated=None)
+            return replace(file, transferred=True, offset=size, pieces=(), size=size, mtime=mtime, validated=None)
 
         await self._insist(lambda: self._landings.record(job_id, Report(index, done, "FILE_TRANSFERRED")))
 

@@ -15,7 +15,17 @@ from crc32c import crc32c
 
 from transfer.fake import FakeReply, FakeSource
 from transfer.http import HttpSource
-from transfer.request import PartRecord, Progress, RemoteFile, Result, Settings, Terms, TransferRequest, Validators
+from transfer.request import (
+    PartRecord,
+    Piece,
+    Progress,
+    RemoteFile,
+    Result,
+    Settings,
+    Terms,
+    TransferRequest,
+    Validators,
+)
 from transfer.source import Source
 from transfer.worker import transfer
 
@@ -32,6 +42,7 @@ class Recorder:
     remote: RemoteFile | None = None
     mtime: int | None = None
     checksum: int | None = None
+    pieces: tuple[Piece, ...] = ()
     is_started: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def started(self, remote: RemoteFile, offset: int) -> None:
@@ -42,9 +53,9 @@ class Recorder:
     async def lasts(self) -> None:
         """No news."""
 
-    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
+    async def synced(self, offset: int, checksum: int, mtime: int, pieces: tuple[Piece, ...]) -> None:
         self.synced_at.append(offset)
-        self.checksum, self.mtime = checksum, mtime
+        self.checksum, self.mtime, self.pieces = checksum, mtime, pieces
 
 
 class Rig:
@@ -63,9 +74,11 @@ class Rig:
         known = self.observer.remote
         if known is not None:
             offset = (self.observer.synced_at or [0])[-1]
-            record = PartRecord(offset, known.inode, mtime=self.observer.mtime, checksum=self.observer.checksum)
+            seen = self.observer
+            record = PartRecord(offset, known.inode, mtime=seen.mtime, checksum=seen.checksum, pieces=seen.pieces)
             options = {"part": record, "validators": known.validators, "fetched_from": known.source} | options
         terms = Terms(**{name: options.pop(name) for name in TERMS & options.keys()})
+        room = options.pop("room", None)
         return await transfer(
             TransferRequest((url, *mirrors), str(self.part), terms=terms, **options),
             source=self.source,
@@ -73,6 +86,7 @@ class Rig:
             settings=self.settings,
             observer=self.observer,
             progress=self.progress,
+            room=room,
         )
 
     def data(self) -> bytes:

@@ -7,7 +7,7 @@ import stat
 from transfer.errors import LocalFileError
 from transfer.opening import NOT_A_FILE, SAFE
 from transfer.partfile import PROOF_SIZE, checksum, local_failure
-from transfer.request import PartRecord
+from transfer.request import PartRecord, Piece
 
 
 def disagreement(path: str, record: PartRecord, *, is_finished: bool) -> LocalFileError | None:
@@ -32,21 +32,26 @@ def _is_as_recorded(number: int, record: PartRecord, *, is_finished: bool) -> bo
     facts = os.fstat(number)
     if not stat.S_ISREG(facts.st_mode) or facts.st_ino != record.inode:
         return False
-    is_untouched = (facts.st_size, facts.st_mtime_ns) == (record.offset, record.mtime)
+    is_untouched = (facts.st_size, facts.st_mtime_ns) == (record.length, record.mtime)
     if is_untouched or is_finished:
         return is_untouched
-    return facts.st_size >= record.offset and _has_bytes(number, record)
+    return facts.st_size >= record.length and _has_bytes(number, record)
 
 
 def _has_bytes(number: int, record: PartRecord) -> bool:
     """After a crash the file may be longer and younger than its record: its bytes decide."""
-    so_far, read = 0, 0
-    while read < record.offset:
-        count, so_far = checksum(number, read, min(PROOF_SIZE, record.offset - read), so_far)
+    first = (Piece(0, record.offset, record.checksum or 0),) if record.offset else ()
+    return all(_is_there(number, piece) for piece in (*first, *record.pieces))
+
+
+def _is_there(number: int, piece: Piece) -> bool:
+    so_far, read = 0, piece.start
+    while read < piece.end:
+        count, so_far = checksum(number, read, min(PROOF_SIZE, piece.end - read), so_far)
         if not count:
             return False
         read += count
-    return record.offset == 0 or so_far == record.checksum
+    return so_far == piece.checksum
 
 
 def _changed(path: str) -> LocalFileError:

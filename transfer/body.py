@@ -18,6 +18,8 @@ from transfer.wire import SocketWire, duplicate
 
 READ_AHEAD = 2 << 20
 """Bytes that may have come while others are written: the socket and the disk work at the same time."""
+SEGMENT_AHEAD = 256 << 10
+"""The same for each of several connections."""
 
 
 class Response(aiohttp.ClientResponse):
@@ -41,13 +43,13 @@ class Response(aiohttp.ClientResponse):
         self.hidden_length = str(line.framing.length) if line.is_holding else line.framing.hidden
         return found
 
-    def body(self, silence: float) -> AsyncIterator[bytes]:
-        """In whatever pieces the connection has ready.
+    def body(self, silence: float, ahead: int = READ_AHEAD) -> AsyncIterator[bytes]:
+        """In whatever pieces the connection has ready, so many bytes of it read ahead.
 
         Raises StalledError (after `silence` seconds without a byte) or ConnectionLostError when it breaks off.
         """
         if self.line is not None and self.is_disguised:
-            return LineBody(self.line, str(self.url), silence)
+            return LineBody(self.line, str(self.url), silence, ahead)
         return ParsedBody(self, silence)
 
     async def take(self, least: int) -> SocketWire | None:
@@ -74,10 +76,11 @@ class LineBody(AsyncIterator[bytes]):
     the line any more then.
     """
 
-    def __init__(self, line: Line, url: str, silence: float) -> None:
+    def __init__(self, line: Line, url: str, silence: float, ahead: int = READ_AHEAD) -> None:
         self._line = line
         self._url = url
         self._silence = silence
+        self._ahead = ahead
         self._to_come = self._left = line.framing.length or 0
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
@@ -91,7 +94,7 @@ class LineBody(AsyncIterator[bytes]):
         self._waiting += len(data)
         self._to_come -= len(data)
         self._news.set()
-        self._is_paused = bool(self._to_come) and self._waiting >= READ_AHEAD
+        self._is_paused = bool(self._to_come) and self._waiting >= self._ahead
         if self._is_paused:
             self._line.pause()
 
@@ -116,7 +119,7 @@ class LineBody(AsyncIterator[bytes]):
         chunk = self._chunks.popleft()
         self._waiting -= len(chunk)
         self._left -= len(chunk)
-        if self._is_paused and self._waiting < READ_AHEAD:
+        if self._is_paused and self._waiting < self._ahead:
             self._is_paused = False
             self._line.resume()
         return chunk

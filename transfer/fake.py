@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from transfer.errors import ConnectionLostError, StalledError
+from transfer.hosts import Hosts
 from transfer.source import Ask, Head, Reply
 
 LONG_AFTER = 2.0**32
@@ -49,6 +50,7 @@ class FakeSource:
 
     def __init__(self, script: Iterable[FakeReply | Exception]) -> None:
         self.asks: list[Ask] = []
+        self.hosts = Hosts()
         self._script = deque(script)
 
     @asynccontextmanager

@@ -18,9 +18,10 @@ from yarl import URL
 
 from transfer import head as heads
 from transfer import redirects
-from transfer.body import Response
+from transfer.body import READ_AHEAD, SEGMENT_AHEAD, Response
 from transfer.dialogue import Dialogue, Memory, for_proxy, for_server
 from transfer.errors import ConnectFailedError, HttpStatusError, TransferError, shown
+from transfer.hosts import Hosts
 from transfer.proxies import DeadProxies, Proxy, candidates
 from transfer.request import Credential, Settings
 from transfer.segments import Span
@@ -47,6 +48,7 @@ class HttpSource:
 
     def __init__(self, settings: Settings, *, ca_bundle: str = "", connections_per_host: int = 0) -> None:
         self.settings = settings
+        self.hosts = Hosts(connections_per_host)
         self._contexts = Contexts(ca_bundle)
         self._memory = Memory()
         self._dead = DeadProxies()
@@ -75,12 +77,15 @@ class HttpSource:
     @asynccontextmanager
     async def open(self, ask: Ask) -> AsyncIterator[Reply]:
         """The reply to `ask` after redirects; its connection lives as long as the block. Raises TransferError."""
-        response = await self._follow(ask)
-        try:
-            body = response.body(self.settings.stall_timeout)
-            yield Reply(_head_of(response), body, lambda: response.take(self.settings.take_over_size))
-        finally:
-            response.close()
+        with self.hosts.connection(ask.url):
+            response = await self._follow(ask)
+            try:
+                body = response.body(self.settings.stall_timeout, SEGMENT_AHEAD if ask.is_segment else READ_AHEAD)
+                least = self.settings.take_over_size
+                # a segment's connection ends with its claim anyway, and many of them must not fill the memory
+                yield Reply(_head_of(response), body, lambda: response.take(min(least, 0) if ask.is_segment else least))
+            finally:
+                response.close()
 
     async def probe(self, ask: Ask) -> int | None:
         """The size of the remote file by HEAD, None when it cannot be learnt. Raises no TransferError."""

@@ -31,11 +31,6 @@ class Opening:
         self.is_untouched = False
         """Nobody wrote to it since it was last synced, not even we."""
 
-    @property
-    def offset(self) -> int:
-        """Where writing begins."""
-        return self.record.offset if self.is_resumed else 0
-
     def open(self, path: str) -> int:
         """The descriptor. Raises OSError."""
         number = self._reopen(path) if self.record.inode is not None else None
@@ -54,7 +49,7 @@ class Opening:
         try:
             facts = os.fstat(number)
             self.is_resumed = self._is_ours(facts)
-            self.is_untouched = (facts.st_size, facts.st_mtime_ns) == (self.record.offset, self.record.mtime)
+            self.is_untouched = (facts.st_size, facts.st_mtime_ns) == (self.record.length, self.record.mtime)
             if self.is_resumed:
                 return number
         except OSError:

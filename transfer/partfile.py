@@ -22,6 +22,7 @@ from transfer import directory, space
 from transfer.errors import LocalFileError
 from transfer.opening import Opening
 from transfer.request import PartRecord
+from transfer.runs import Run, Runs
 from transfer.shield import to_the_end
 
 T = TypeVar("T")
@@ -42,12 +43,11 @@ def local_failure(verb: str, path: str) -> Iterator[None]:
 
 
 class PartFile:
-    """A temporary file; bytes go to its end."""
+    """A temporary file; bytes go to the end of one of its `runs`."""
 
     def __init__(self, path: str, opening: Opening, executor: Executor) -> None:
         self.path = path
-        self.tail = (0, 0)
-        """Where the next byte goes, and the checksum of all bytes before it: one value, whichever thread looks."""
+        self.runs = Runs()
         self._opening = opening
         self._descriptor = CLOSED
         self._executor = executor
@@ -59,7 +59,6 @@ class PartFile:
 
     def _open(self) -> None:
         self._descriptor = self._opening.open(self.path)
-        self.tail = (self._opening.offset, 0)
 
     async def close(self) -> None:
         if self.is_open:
@@ -79,53 +78,41 @@ class PartFile:
         return self._opening.inode
 
     @property
-    def offset(self) -> int:
-        """Where the end was when it was opened."""
-        return self._opening.offset
-
-    @property
     def is_resumed(self) -> bool:
         """It is the file on record, not a new one."""
         return self._opening.is_resumed
 
-    @property
-    def end(self) -> int:
-        """Where the next byte goes."""
-        return self.tail[0]
-
-    @property
-    def checksum(self) -> int:
-        """Of all bytes before `end`."""
-        return self.tail[1]
-
     async def is_as_recorded(self) -> bool:
-        """Whether the bytes before `offset` are those on record; what is behind them is cut off then.
+        """Whether the first bytes are those on record; what else is not is cut off or forgotten then.
 
         They are read back, unless nothing was written since they were synced.
         """
-        record = self._opening.record
+        record, is_untouched = self._opening.record, self._opening.is_untouched
         if not self.is_resumed:
             return True
-        if self._opening.is_untouched and record.checksum is not None:
-            self.tail = (self.end, record.checksum)
-            return True
-        if not await self._read_back():
-            return False
-        if self.end and not self._opening.is_untouched and self.checksum != record.checksum:
-            return False
-        with local_failure("truncate", self.path):
-            await on_executor(self._executor, lambda: _cut(self._descriptor, self.end))
+        so_far, pieces = record.checksum, record.pieces
+        if not is_untouched or so_far is None:
+            so_far = await self._checksum(0, record.offset)
+            if so_far is None or (record.offset and not is_untouched and so_far != record.checksum):
+                return False
+            pieces = tuple([one for one in pieces if await self._checksum(one.start, one.end) == one.checksum])
+        self.runs = Runs(record.offset, so_far, pieces)
+        if not is_untouched:
+            end = self.runs.filled[-1].end
+            with local_failure("truncate", self.path):
+                await on_executor(self._executor, lambda: _cut(self._descriptor, end))
         return True
 
     async def reserve(self, size: int) -> None:
         """Have room for the file to grow to `size` bytes, before they come; its length stays."""
+        start = self.runs.readable
         with local_failure("reserve space for", self.path):
-            await on_executor(self._executor, lambda: space.reserve(self._descriptor, self.path, size))
+            await on_executor(self._executor, lambda: space.reserve(self._descriptor, self.path, start, size))
 
-    def append(self, *pieces: bytes | memoryview) -> None:
-        """Blocking. Append all of `pieces`; after a failure `end` tells how much of them is in the file."""
+    def append(self, run: Run, *pieces: bytes | memoryview) -> None:
+        """Blocking. Append all of `pieces` to the run; after a failure its end tells how much of them is there."""
         left = deque(memoryview(piece) for piece in pieces if piece)
-        number, (end, checksum) = self._descriptor, self.tail
+        number, (end, checksum) = self._descriptor, run.tail
         with local_failure("write", self.path):
             while left:
                 count = os.pwritev(number, list(islice(left, MOST_PIECES)), end)
@@ -137,7 +124,7 @@ class PartFile:
                         piece = piece[:count]
                     checksum = crc32c(piece, checksum)
                     count -= len(piece)
-                self.tail = (end, checksum)
+                run.tail = (end, checksum)
 
     async def read(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""
@@ -152,12 +139,12 @@ class PartFile:
         with local_failure("sync", self.path):
             return await on_executor(self._executor, self._sync)
 
-    async def finish(self, pieces: Sequence[bytes]) -> int:
+    async def finish(self, run: Run, pieces: Sequence[bytes]) -> int:
         """The last bytes, then as `sync`, and it is closed: a small file costs one turn of a thread."""
-        return await on_executor(self._executor, lambda: self._finish(pieces))
+        return await on_executor(self._executor, lambda: self._finish(run, pieces))
 
-    def _finish(self, pieces: Sequence[bytes]) -> int:
-        self.append(*pieces)
+    def _finish(self, run: Run, pieces: Sequence[bytes]) -> int:
+        self.append(run, *pieces)
         with local_failure("sync", self.path):
             mtime = self._sync()
         self._close()
@@ -167,23 +154,22 @@ class PartFile:
         """Throw all bytes away; writing begins at zero."""
         with local_failure("truncate", self.path):
             await on_executor(self._executor, lambda: os.ftruncate(self._descriptor, 0))
-        self.tail = (0, 0)
+        self.runs = Runs()
 
-    async def _read_back(self) -> bool:
-        """Have the checksum of what is on record; False when it cannot be read to its end."""
-        number, read, so_far = self._descriptor, 0, 0
-        while read < self.end:
-            length = min(PROOF_SIZE, self.end - read)
+    async def _checksum(self, start: int, end: int) -> int | None:
+        """Of these bytes, read back; None when they cannot be read to their end."""
+        number, so_far = self._descriptor, 0
+        while start < end:
+            length = min(PROOF_SIZE, end - start)
             with local_failure("read", self.path):
                 count, so_far = await on_executor(
                     self._executor,
-                    lambda at=read, length=length, before=so_far: checksum(number, at, length, before),  # type: ignore[misc]
+                    lambda at=start, length=length, before=so_far: checksum(number, at, length, before),  # type: ignore[misc]
                 )
             if not count:
-                return False
-            read += count
-        self.tail = (read, so_far)
-        return True
+                return None
+            start += count
+        return so_far
 
     def _sync(self) -> int:
         mtime = _sync_stamped(self._descriptor)

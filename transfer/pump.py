@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from itertools import repeat
 
-from transfer.partfile import PartFile, on_executor
+from transfer.partfile import on_executor
 from transfer.shield import to_the_end
 from transfer.source import Wire
 
@@ -19,30 +19,30 @@ TURN = 64
 DIGESTED_TURN = 8
 """The same where the blocks must wait in memory for their digest."""
 
-Update = Callable[[Sequence[memoryview]], None]
+Write = Callable[[memoryview], None]
+Update = Callable[[Sequence[bytes | memoryview]], None]
 
 
 class Pump:
-    """`digest`: takes all bytes in order, in a thread; None = nobody wants to see them."""
+    """`write`: takes all bytes in order, and so does `digest`, in a thread; None = nobody wants to see them."""
 
-    def __init__(self, wire: Wire, part: PartFile, executor: Executor, digest: Update | None) -> None:
+    def __init__(self, wire: Wire, write: Write, executor: Executor, digest: Update | None) -> None:
         self._wire = wire
-        self._part = part
+        self._write = write
         self._executor = executor
         self._digest = digest
         count = 1 if digest is None else 2 * DIGESTED_TURN
         self._buffers = [memoryview(bytearray(BLOCK)) for _ in range(count)]
         self._digesting: asyncio.Future[None] | None = None
 
-    async def turn(self, room: int) -> None:
-        """Move what has come, about `room` bytes at most. Raises LocalFileError."""
-        digest, buffers, blocks = self._digest, self._buffers, max(1, room // BLOCK)
+    async def turn(self) -> None:
+        """Move what has come. Raises LocalFileError."""
+        digest, buffers = self._digest, self._buffers
         if digest is None:
-            turn = repeat(buffers[0], min(TURN, blocks))
-            await on_executor(self._executor, lambda: self._wire.move(turn, self._part.append))
+            await on_executor(self._executor, lambda: self._wire.move(repeat(buffers[0], TURN), self._write))
             return
-        now, self._buffers = buffers[: min(DIGESTED_TURN, blocks)], buffers[DIGESTED_TURN:] + buffers[:DIGESTED_TURN]
-        filled = await on_executor(self._executor, lambda: self._wire.move(now, self._part.append))
+        now, self._buffers = buffers[:DIGESTED_TURN], buffers[DIGESTED_TURN:] + buffers[:DIGESTED_TURN]
+        filled = await on_executor(self._executor, lambda: self._wire.move(now, self._write))
         await self.settle()
         loop = asyncio.get_running_loop()
         self._digesting = loop.run_in_executor(self._executor, digest, filled)

@@ -104,17 +104,42 @@ PLAIN_TERMS = Terms()
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes `start` up to but not including `end` of a temporary file, and the checksum (CRC-32C) of them."""
+
+    start: int
+    end: int
+    checksum: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
 class PartRecord:
     """What is on record about the temporary file.
 
     `offset`: bytes known to be synced, `checksum` (CRC-32C) of them and `mtime` (st_mtime_ns) of the file at that time.
-    `inode`: of the file they were written to, None = nothing is on record.
+    `inode`: of the file they were written to, None = nothing is on record. `pieces`: what is synced beyond, in order,
+    with gaps before and between.
     """
 
     offset: int = 0
     inode: int | None = None
     mtime: int | None = None
     checksum: int | None = None
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Of a file with just these bytes."""
+        return self.pieces[-1].end if self.pieces else self.offset
+
+    @property
+    def size(self) -> int:
+        """How many bytes are on record."""
+        return self.offset + sum(piece.length for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +182,22 @@ class Settings:
     """How often the part file is synced and its offset reported while bytes flow."""
     sync_size: int = 64 << 20
     """Bytes after which that is done sooner. At most twice as many are not synced: a power cut costs no more."""
+    connections_per_file: int = 8
+    """Most connections that one file is fetched by; 1 = never by several."""
+    split_size: int = 16 << 20
+    """Bytes that must be missing for that; 0 = as many connections as are allowed at once, without measuring."""
     reopen_limit: int = 3
     """How often a dropped connection that had moved bytes is reopened at once before the attempt fails."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Live progress of one file: `transferred` bytes are in the part file (not yet synced). Read by anybody."""
+    """Live progress of one file: `transferred` bytes are in the part file (not yet synced), `readable` of them from its
+    start without a gap. Read by anybody.
+    """
 
     transferred: int = 0
+    readable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,5 +234,7 @@ class Observer(Protocol):
     async def lasts(self) -> None:
         """It goes on: told now and then, as long as it does."""
 
-    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
-        """Everything below `offset` is on the disk; see PartRecord. 0 = what was there before is void."""
+    async def synced(self, offset: int, checksum: int, mtime: int, pieces: tuple[Piece, ...]) -> None:
+        """Everything below `offset`, and the pieces beyond it, is on the disk; see PartRecord. 0 = what was there is
+        void.
+        """

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from transfer.hosts import Hosts
 from transfer.request import NOTHING_KNOWN, PLAIN_TERMS, Terms, Validators
 from transfer.segments import Span
 
@@ -19,6 +20,7 @@ class Ask:
     `span`: the bytes to ask for by Range, None = no Range field, the whole file from its start.
     `is_piece`: the span is one of the ranges the caller wants, so a whole file is no answer to it.
     `validators`: of the bytes already on disk (If-Range and the comparison with the reply), empty at the start.
+    `is_segment`: other connections bring other parts of the file at the same time.
     """
 
     url: str
@@ -27,6 +29,7 @@ class Ask:
     is_piece: bool = False
     validators: Validators = NOTHING_KNOWN
     terms: Terms = PLAIN_TERMS
+    is_segment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ class Reply:
 
 class Source(Protocol):
     """Whoever brings bytes. Raises transfer.errors only."""
+
+    hosts: Hosts
+    """What is known of servers, and who else has connections to them."""
 
     def open(self, ask: Ask) -> AbstractAsyncContextManager[Reply]:
         """Send `ask`, follow redirects as it allows, and hold the reply's connection for the block's duration."""

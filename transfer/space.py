@@ -23,13 +23,13 @@ _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
-def reserve(number: int, path: str, size: int) -> None:
-    """Take room for the open file to grow to `size` bytes.
+def reserve(number: int, path: str, start: int, size: int) -> None:
+    """Take room for the open file, whole up to `start`, to be filled to `size` bytes.
 
     Raises LocalFileError when there is not so much, saying how much is needed and free, and OSError.
     """
     facts = os.fstat(number)
-    missing = size - max(facts.st_size, facts.st_blocks * BLOCK)
+    missing = size - max(start, facts.st_blocks * BLOCK)
     if missing <= 0:
         return
     disk = os.fstatvfs(number)
@@ -37,7 +37,7 @@ def reserve(number: int, path: str, size: int) -> None:
     if disk.f_blocks and missing > disk.f_bavail * disk.f_frsize:
         raise _no_room(path, missing, disk)
     try:
-        _take(number, facts.st_size, size)
+        _take(number, start, size)
     except OSError as error:
         if error.errno in UNABLE:
             return

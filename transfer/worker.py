@@ -7,6 +7,8 @@ bytes are of one version (proof.py), and how they reach the disk (sink.py, partf
 
 import asyncio
 from concurrent.futures import Executor
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from transfer.errors import (
     BadReplyError,
@@ -21,6 +23,7 @@ from transfer.errors import (
     shown,
 )
 from transfer.failover import WRONG_BYTES, Failover
+from transfer.hosts import Room
 from transfer.integrity import content_digests, duplicates
 from transfer.partfile import PartFile, part_file
 from transfer.proof import Held, terms_for
@@ -31,6 +34,7 @@ from transfer.segments import Span, are_within, local_size, locate, pieces
 from transfer.shield import to_the_end
 from transfer.sink import Sink
 from transfer.source import Ask, Head, Reply, Source
+from transfer.swarm import Swarm
 
 AT_ONCE = 64 << 10
 """Bytes of a file that is written as soon as there is room for it."""
@@ -46,24 +50,27 @@ async def transfer(
     settings: Settings,
     observer: Observer,
     progress: Progress,
+    room: Room | None = None,
 ) -> Result:
     """Bring the file of `request` into its part file; every local file operation runs on `executor`.
 
-    Raises TransferError with `moved` set. Cancelled, it keeps, syncs and reports what has come before it ends.
+    `room`: of the job, for connections; that of this file's first is taken here. Raises TransferError with `moved` set.
+    Cancelled, it keeps, syncs and reports what has come before it ends.
     """
-    record = request.part if request.is_resumable else PartRecord()
+    record, room = request.part if request.is_resumable else PartRecord(), room or Room()
     async with part_file(request.part_path, record, executor=executor, make_dirs=request.make_dirs) as part:
         sink = Sink(
             part,
             progress,
             observer,
-            recorded=record.offset,
+            recorded=record.size,
             settings=settings,
             executor=executor,
         )
-        attempt = _Attempt(request, part, sink, source=source, observer=observer, reopen_limit=settings.reopen_limit)
+        attempt = _Attempt(request, part, sink, source=source, observer=observer, settings=settings, room=room)
         try:
-            size = await _with_checkpoints(attempt, sink)
+            with room.taken():
+                size = await _with_checkpoints(attempt, sink)
             return Result(size, sink.mtime)
         except BaseException as error:
             await to_the_end(sink.settle())
@@ -94,13 +101,16 @@ class _Attempt:
         *,
         source: Source,
         observer: Observer,
-        reopen_limit: int,
+        settings: Settings,
+        room: Room,
     ) -> None:
         self._request = request
         self._source = source
         self._sink = sink
         self._observer = observer
-        self._reopen_limit = reopen_limit
+        self._settings = settings
+        self._room = room
+        self._may_split = settings.connections_per_file > 1
         self._part = part
         self._servers = Failover(request.urls, request.fetched_from if part.is_resumed else None)
         self._held = Held(request, is_resumed=part.is_resumed)
@@ -151,7 +161,7 @@ class _Attempt:
             await self._exchange(span)
         except ConnectionLostError:
             await self._sink.flush()
-            is_spent = self._reopened == self._reopen_limit or not self._request.is_resumable
+            is_spent = self._reopened == self._settings.reopen_limit or not self._request.is_resumable
             if is_spent or self._sink.landed == landed:
                 raise
             self._reopened += 1
@@ -166,7 +176,8 @@ class _Attempt:
             return
         overlap = self._held.overlap(proof, position)
         ask = self._ask(url, Span(span.start - overlap, span.end), proof)
-        async with self._source.open(ask) as reply:
+        async with AsyncExitStack() as connection:
+            reply = await connection.enter_async_context(self._source.open(ask))
             verdict = judge(ask, reply.head)
             if isinstance(verdict, Restart):
                 await self._start_over(verdict.reason)
@@ -176,10 +187,35 @@ class _Attempt:
             await self._accept(url, verdict.validators, reply.head)
             if isinstance(verdict, Complete):
                 return
+            if self._is_splittable(verdict, reply.head):
+                limit = position + (verdict.length or 0)
+                swarm = self._swarm(url)
+                await swarm.run(reply, connection.pop_all(), limit)
+                self._may_split = not swarm.is_alone
+                return
+            self._sink.forget_pieces()
             skip = verdict.skip + overlap if isinstance(verdict, Continue) else 0
             await self._stream(reply, verdict.length, skip, is_checked=skip == overlap > 0)
         if verdict.length is None:
             self._held.complete(self._sink.position)
+
+    def _is_splittable(self, verdict: Continue | Fresh, head: Head) -> bool:
+        """Several connections may bring this file, and it may be worth it; or what they brought is here already."""
+        version, request, own = self._held.version, self._request, self._settings
+        is_plain = request.method == "GET" and request.is_resumable and not request.ranges
+        does_ranges = head.status == 206 or "bytes" in (head.get("accept-ranges") or "").lower().split(", ")
+        is_whole = verdict.length is not None and not (isinstance(verdict, Continue) and verdict.skip)
+        is_proven = version.strong is not None and version.size is not None and not content_digests(head)
+        if not (is_plain and does_ranges and is_whole and is_proven):
+            return False
+        is_large = (version.size or 0) - self._sink.position >= max(1, own.split_size)
+        return bool(self._sink.pieces) or (self._may_split and is_large)
+
+    def _swarm(self, url: str) -> Swarm:
+        version = self._held.version
+        template = Ask(url=url, validators=version, terms=terms_for(self._request, url))
+        settings = self._settings if self._may_split else replace(self._settings, connections_per_file=1)
+        return Swarm(self._sink, self._source, settings, template=template, size=version.size or 0, room=self._room)
 
     def _ask(self, url: str, span: Span, proof: Validators) -> Ask:
         """A whole file is asked for to its end, wherever that may be by now, so that growth shows."""
@@ -232,7 +268,7 @@ class _Attempt:
 
     async def _stream(self, reply: Reply, length: int | None, skip: int, *, is_checked: bool) -> None:
         """Take the body but for its first `skip` bytes, which are here; `is_checked`: see that they are the same."""
-        self._sink.begin_body(() if skip else content_digests(reply.head))
+        await self._sink.begin_body(() if skip else content_digests(reply.head))
         wire = None if skip or length is None else await reply.take()
         if wire is not None:
             with wire:

@@ -73,8 +73,8 @@ class _View:
 
     @property
     def landed(self) -> int:
-        """Bytes that are in the file now."""
-        return self.backend.queue.live.file_bytes(self.job.id, self.file)
+        """Bytes that are in the file now, from its start on."""
+        return self.backend.queue.live.file_readable(self.job.id, self.file)
 
     @property
     def etag(self) -> str:

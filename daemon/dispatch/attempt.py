@@ -18,6 +18,7 @@ from jobqueue.reports import Reports
 from jobqueue.upcoming import Upcoming
 from transfer.errors import RedirectRefusedError, TransferError
 from transfer.failover import WRONG_BYTES
+from transfer.hosts import Room
 from transfer.http import HttpSource
 from transfer.request import Progress, RedirectPolicy, Result, Settings, TransferRequest
 from transfer.shield import to_the_end
@@ -62,6 +63,7 @@ class _Attempt:
         # with a limit on the whole job, what the files before it brought must be known when one starts
         self._is_limited = job.properties.maximum_download_size is not None
         self._lanes = 1 if self._is_limited else dispatcher.connections_per_job
+        self._connections = Room(max(self._lanes, dispatcher.settings.connections_per_file))
 
     async def run(self) -> Outcome:
         try:
@@ -99,7 +101,7 @@ class _Attempt:
         """One file to its temporary file; the next may begin before this one's end is on record."""
         to, job_id = self._to, self._job.id
         request = await self._request(file, await self._room(file))
-        progress = Progress(file.offset)
+        progress = Progress(file.landed, file.offset)
         record = FileRecord(to.reports, job_id, file, request)
         await self._unrecorded.acquire()  # before there is anything that would have to go on record
         to.live.watch(job_id, file, progress)
@@ -109,7 +111,7 @@ class _Attempt:
             self._let_go(file)
             raise
         finally:
-            self._has_moved = self._has_moved or progress.transferred > file.offset
+            self._has_moved = self._has_moved or progress.transferred > file.landed
         recording = self._records.create_task(self._record(file, record, result))
         if self._is_limited:
             await recording
@@ -138,6 +140,7 @@ class _Attempt:
                 settings=to.settings,
                 observer=record,
                 progress=progress,
+                room=self._connections,
             )
         except RedirectRefusedError as error:
             if request.terms.redirects is RedirectPolicy.DISALLOW and not file.mirrors:
@@ -153,7 +156,7 @@ class _Attempt:
         if most is None:
             return None
         totals = (await self._to.reports.job(self._job.id)).totals
-        return max(0, most - (totals.bytes_transferred - file.offset))
+        return max(0, most - (totals.bytes_transferred - file.landed))
 
     async def _request(self, file: File, room: int | None = None) -> TransferRequest:
         terms = terms_of(self._job, self._files.secrets)

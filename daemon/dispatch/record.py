@@ -4,8 +4,9 @@ from contextlib import suppress
 
 from jobqueue.errors import StoreFailedError, StoreFullError
 from jobqueue.job import File
+from jobqueue.landing import Landed
 from jobqueue.reports import RemoteFacts, Reports
-from transfer.request import RedirectPolicy, RemoteFile, TransferRequest
+from transfer.request import Piece, RedirectPolicy, RemoteFile, TransferRequest
 
 LITTLE = 1 << 20
 """Bytes of a file that is not worth a record of its beginning."""
@@ -58,7 +59,8 @@ class FileRecord:
             if self.untold is facts:  # stopped before, it is told once more with the file's end
                 self.untold = None
 
-    async def synced(self, offset: int, checksum: int, mtime: int) -> None:
+    async def synced(self, offset: int, checksum: int, mtime: int, pieces: tuple[Piece, ...]) -> None:
         await self.lasts()
+        beyond = tuple((piece.start, piece.end, piece.checksum) for piece in pieces)
         with suppress(StoreFullError, StoreFailedError):  # bytes go on without; the next record tells of these too
-            await self._reports.synced(self._job_id, self._index, offset, checksum, mtime)
+            await self._reports.synced(self._job_id, self._index, Landed(offset, checksum, mtime, beyond))

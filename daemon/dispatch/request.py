@@ -8,6 +8,7 @@ from transfer.request import (
     ByteRange,
     Credential,
     PartRecord,
+    Piece,
     ProxyRule,
     RedirectPolicy,
     Terms,
@@ -42,7 +43,8 @@ def terms_of(job: Job, secrets: JobSecrets) -> Terms:
 
 def part_record(file: File) -> PartRecord:
     """What is known of the file's temporary file."""
-    return PartRecord(file.offset, file.inode, mtime=file.mtime, checksum=file.checksum)
+    pieces = tuple(Piece(*piece) for piece in file.pieces)
+    return PartRecord(file.offset, file.inode, mtime=file.mtime, checksum=file.checksum, pieces=pieces)
 
 
 def request_for(job: Job, file: File, terms: Terms, *, room: int | None = None) -> TransferRequest:

@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.nginx import running_nginx
+from tests.nginx import Nginx, running_nginx
 from tests.origin import Origin
 from tests.process import Bitsd, Document
 
@@ -34,7 +35,7 @@ async def test_a_download_goes_on_where_a_kill_or_a_stop_left_it(tmp_path: Path,
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "big").write_bytes(os.urandom(SIZE))
     with running_nginx(tmp_path, tmp_path / "www", server=RATE) as nginx:
-        bitsd = Bitsd(tmp_path)
+        bitsd = Bitsd(tmp_path, BITSD_TRANSFER__CONNECTIONS_PER_FILE="1")
         async with bitsd:
             job = await bitsd.create(nginx.url("big"))
             landed = await bytes_landed(bitsd, job, SIZE // 4)
@@ -55,6 +56,47 @@ async def test_a_download_goes_on_where_a_kill_or_a_stop_left_it(tmp_path: Path,
         assert (" 206 " in second) == (start > 0)
         assert digest(bitsd.target("big")) == digest(tmp_path / "www" / "big")
         assert bitsd.leftovers() == []
+
+
+def asked(nginx: Nginx) -> list[tuple[int, int]]:
+    """What each request asked for: start and end."""
+    found = re.findall(r'"bytes=(\d+)-(\d*)"', "\n".join(nginx.log()))
+    return [(int(first), int(last) + 1 if last else SIZE) for first, last in found]
+
+
+@pytest.mark.parametrize("take_over_size", ["-1", "0"])
+async def test_a_file_in_segments_keeps_every_synced_piece_through_a_kill(tmp_path: Path, take_over_size: str) -> None:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "big").write_bytes(os.urandom(SIZE))
+    with running_nginx(tmp_path, tmp_path / "www", server="limit_rate 1m;") as nginx:
+        settings = {"BITSD_TRANSFER__SPLIT_SIZE": "0", "BITSD_TRANSFER__TAKE_OVER_SIZE": take_over_size}
+        bitsd = Bitsd(tmp_path, BITSD_TRANSFER__CONNECTIONS_PER_FILE="4", **settings)
+        async with bitsd:
+            job = await bitsd.create(nginx.url("big"))
+            landed = await bytes_landed(bitsd, job, SIZE // 2)
+            await bitsd.kill()
+            before = len(asked(nginx))
+            await bitsd.start()
+            kept = (await bitsd.job(job))["progress"]["bytes_transferred"]
+            assert landed - 4 * BATCH // 5 <= kept < SIZE
+            await bitsd.wait(job, "TRANSFERRED", seconds=60)
+            await bitsd.act(job, "complete")
+        spans = asked(nginx)[before:]
+        assert len(spans) > 3
+        assert SIZE - sum(end - start for start, end in joined(spans[1:])) >= kept - BATCH
+        assert digest(bitsd.target("big")) == digest(tmp_path / "www" / "big")
+        assert bitsd.leftovers() == []
+
+
+def joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same bytes, each once."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
 
 
 async def test_a_file_changed_on_the_server_meanwhile_is_fetched_anew(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from daemon.doctor import Doctor
+from jobqueue.landing import Landed
 from jobqueue.store import Store
 from tests.queue_stage import anyone, staged
 
@@ -22,7 +23,7 @@ class NoThreads(ThreadPoolExecutor):
 async def test_a_file_that_cannot_be_looked_at_is_named_and_nothing_is_done_about_it(store: Store) -> None:
     async with staged(store) as on:
         job_id = await on.create(files=2)
-        await on.reports.synced(job_id, 0, 7, 1, 2)
+        await on.reports.synced(job_id, 0, Landed(7, 1, 2))
         await on.queue.suspend(job_id, anyone)
         job, (first, second) = await on.job(job_id), await on.reports.files(job_id)
         with NoThreads() as pool:

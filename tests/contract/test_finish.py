@@ -8,6 +8,7 @@ import pytest
 
 from jobqueue.errors import InvalidStateError, JobQueueError, StoreFullError
 from jobqueue.job import Finished, Owner, State
+from jobqueue.landing import Landed
 from jobqueue.order import Slots
 from jobqueue.store import Store
 from jobqueue.transaction import Leftover
@@ -218,7 +219,7 @@ async def test_active_jobs_come_back_in_line_with_exactly_one_event(stores: Stor
     async with staged(store, slots=Slots(0, 1, 300.0)) as on:
         running, queued = await on.create("running"), await on.create("queued")
         suspended = await on.create("suspended", resume=False)
-        await on.reports.synced(running, 0, 7, 0, 0)
+        await on.reports.synced(running, 0, Landed(7, 0, 0))
         events = len(await on.events())
         await stores.crash(store)
         store = await stores.open()

@@ -6,6 +6,7 @@ import pytest
 
 from jobqueue.errors import StoreFullError
 from jobqueue.job import File, Priority
+from jobqueue.landing import Landed
 from jobqueue.store import Store
 from tests.queue_stage import Stage, staged
 
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.looptime
 
 class Counter:
     transferred = 0
+    readable = 0
 
 
 async def running(on: Stage, count: int) -> list[str]:
@@ -33,7 +35,7 @@ async def test_reports_of_many_transfers_share_a_commit(store: Store) -> None:
     async with staged(store) as on:
         jobs = await running(on, 20)
         commits = on.queue.commits
-        await asyncio.gather(*(on.reports.synced(job_id, 0, 7, 1, 2) for job_id in jobs))
+        await asyncio.gather(*(on.reports.synced(job_id, 0, Landed(7, 1, 2)) for job_id in jobs))
         assert on.queue.commits == commits + 1
         for job_id in jobs:
             file = await file_of(on, job_id)
@@ -44,7 +46,7 @@ async def test_a_transfer_alone_waits_for_nobody(store: Store) -> None:
     async with staged(store) as on:
         (job_id,) = await running(on, 1)
         before = asyncio.get_running_loop().time()
-        await on.reports.synced(job_id, 0, 7, 1, 2)
+        await on.reports.synced(job_id, 0, Landed(7, 1, 2))
         assert asyncio.get_running_loop().time() == before
         assert (await file_of(on, job_id)).offset == 7
 
@@ -53,26 +55,28 @@ async def test_all_of_them_hear_of_a_store_that_cannot_take_it_and_the_next_repo
     async with staged(store) as on:
         jobs = await running(on, 5)
         on.store.refuses = StoreFullError("no space")
-        ends = await asyncio.gather(*(on.reports.synced(job, 0, 7, 1, 2) for job in jobs), return_exceptions=True)
+        ends = await asyncio.gather(
+            *(on.reports.synced(job, 0, Landed(7, 1, 2)) for job in jobs), return_exceptions=True
+        )
         assert [type(end) for end in ends] == [StoreFullError] * 5
         on.store.refuses = None
-        await asyncio.gather(*(on.reports.synced(job, 0, 9, 1, 2) for job in jobs))
+        await asyncio.gather(*(on.reports.synced(job, 0, Landed(9, 1, 2)) for job in jobs))
         assert [(await file_of(on, job)).offset for job in jobs] == [9] * 5
 
 
 async def test_a_report_about_a_job_that_is_gone_costs_the_others_nothing(store: Store) -> None:
     async with staged(store) as on:
         jobs = await running(on, 3)
-        await asyncio.gather(*(on.reports.synced(job_id, 0, 7, 1, 2) for job_id in ("gone", *jobs)))
+        await asyncio.gather(*(on.reports.synced(job_id, 0, Landed(7, 1, 2)) for job_id in ("gone", *jobs)))
         assert [(await file_of(on, job)).offset for job in jobs] == [7] * 3
 
 
 async def test_whoever_was_to_record_and_is_stopped_records_what_came_before_it_ends(store: Store) -> None:
     async with staged(store) as on:
         first, second = await running(on, 2)
-        stopped = asyncio.ensure_future(on.reports.synced(first, 0, 7, 1, 2))
+        stopped = asyncio.ensure_future(on.reports.synced(first, 0, Landed(7, 1, 2)))
         await asyncio.sleep(0)
         stopped.cancel()
-        await on.reports.synced(second, 0, 7, 1, 2)
+        await on.reports.synced(second, 0, Landed(7, 1, 2))
         assert stopped.cancelled()
         assert ((await file_of(on, first)).offset, (await file_of(on, second)).offset) == (7, 7)

@@ -18,6 +18,7 @@ from jobqueue.errors import (
 )
 from jobqueue.ids import temporary_name
 from jobqueue.job import Finished, Job, Owner, Priority, State
+from jobqueue.landing import Landed
 from jobqueue.order import Slots
 from jobqueue.secrets import Credential
 from jobqueue.store import Store
@@ -182,7 +183,7 @@ async def test_progress_is_no_change_of_the_revision(store: Store) -> None:
         job_id = await on.create()
         revision = (await on.job(job_id)).revision
         await on.reports.size_known(job_id, 0, 100)
-        await on.reports.synced(job_id, 0, 50, 0, 0)
+        await on.reports.synced(job_id, 0, Landed(50, 0, 0))
         job = await on.job(job_id)
         assert (job.revision, job.totals.bytes_transferred, job.totals.bytes_total) == (revision, 50, 100)
 

@@ -7,6 +7,7 @@ import pytest
 
 from jobqueue.errors import InvalidStateError
 from jobqueue.job import Failed, Finished, Job, JobError, Priority, State, Yielded
+from jobqueue.landing import Landed
 from jobqueue.order import Slots
 from jobqueue.store import Store
 from tests.builders import HOUR, NOT_FOUND, POLICY, TIMED_OUT, a_file, fatal, transient
@@ -110,7 +111,7 @@ async def test_one_byte_is_progress_enough_to_go_on(store: Store, is_synced: boo
         job_id = await on.create(no_progress_timeout=100)
         for attempt in range(5):
             if is_synced:
-                await on.reports.synced(job_id, 0, attempt + 1, 0, 0)
+                await on.reports.synced(job_id, 0, Landed(attempt + 1, 0, 0))
             await on.ends(job_id, transient(moved=not is_synced))
             assert await on.state(job_id) == "TRANSIENT_ERROR"
             await pass_time(61)
@@ -334,7 +335,7 @@ async def test_suspend_keeps_the_bytes_and_resume_goes_on(store: Store) -> None:
     async with staged(store) as on:
         on.transfers.linger = 5.0
         job_id = await on.create()
-        await on.reports.synced(job_id, 0, 4, 0, 0)
+        await on.reports.synced(job_id, 0, Landed(4, 0, 0))
         await on.queue.suspend(job_id, anyone)
         await on.queue.resume(job_id, anyone)  # while the first attempt still stops
         assert await on.state(job_id) == "QUEUED"

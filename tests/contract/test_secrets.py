@@ -114,7 +114,12 @@ def test_what_may_be_secret_is_sealed_in_a_row_and_reads_back() -> None:
     properties = Properties(display_name="a", custom_headers="Authorization: planted\r\n")
     job = replace(a_job(), properties=properties)
     file = replace(a_file(), remote_name="http://a/b?sig=planted", mirrors=("http://c/d?sig=planted", "http://e/"))
-    file = replace(file, fetched_from="http://a/b#planted", response_headers="Link: <http://a/?sig=planted>")
+    file = replace(
+        file,
+        pieces=((20, 30, 7), (40, 50, 8)),
+        fetched_from="http://a/b#planted",
+        response_headers="Link: <http://a/?sig=planted>",
+    )
     secrets = JobSecrets((replace(SERVER, password="planted"),), replace(CERTIFICATE, private_key="planted"))
     texts = RECORDS.job_to_text(job), RECORDS.file_to_text(file), RECORDS.secrets_to_text(secrets)
     assert "planted" not in "".join(texts)
@@ -141,7 +146,15 @@ def test_a_row_from_before_there_were_seals_reads() -> None:
     del data["properties"]["client_certificate"]
     assert RECORDS.job_from_text(json.dumps(data), job.row) == job
     data = asdict(a_file()) | {"remote_name": "http://a/b?c=d"}
-    for name in ("fetched_from", "resume_unvalidated", "mtime", "served_digest", "is_date_weak", "media_type"):
+    for name in (
+        "fetched_from",
+        "resume_unvalidated",
+        "mtime",
+        "served_digest",
+        "is_date_weak",
+        "media_type",
+        "pieces",
+    ):
         del data[name]
     assert RECORDS.file_from_text(json.dumps(data)) == replace(a_file(), remote_name="http://a/b?c=d")
 

@@ -39,7 +39,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 async def part(tmp_path: Path) -> AsyncIterator[PartFile]:
     with ThreadPoolExecutor(4) as executor:
         async with part_file(str(tmp_path / "part"), PartRecord(), executor=executor) as opened:
-            opened.append(b"0123")
+            opened.append(opened.runs.first, b"0123")
             yield opened
 
 
@@ -72,7 +72,7 @@ async def test_room_that_is_taken_is_there_for_the_next_attempt(
     await part.reserve(ROOM)
     monkeypatch.setattr(os, "fstatvfs", lambda _number: nothing_free())
     with ThreadPoolExecutor(1) as executor:
-        record = PartRecord(4, os.stat(part.path).st_ino, checksum=part.checksum)
+        record = PartRecord(4, os.stat(part.path).st_ino, checksum=part.runs.first.tail[1])
         async with part_file(part.path, record, executor=executor) as again:
             await again.reserve(ROOM)
             with pytest.raises(LocalFileError):
@@ -243,7 +243,7 @@ def breaks(monkeypatch: pytest.MonkeyPatch, target: object, name: str, code: int
 
 STEPS: dict[str, Callable[[PartFile], Any]] = {
     "reserve space for": lambda part: part.reserve(ROOM),
-    "write": lambda part: asyncio.to_thread(part.append, b"x"),
+    "write": lambda part: asyncio.to_thread(part.append, part.runs.first, b"x"),
     "read": lambda part: part.read(0, 4),
     "sync": lambda part: part.sync(),
     "truncate": lambda part: part.clear(),
@@ -296,7 +296,7 @@ async def test_a_write_that_the_disk_takes_in_pieces_arrives_whole(
     part: PartFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "pwritev", lambda number, data, offset: os.pwrite(number, b"".join(data)[:3], offset))
-    part.append(b"4567", b"8", b"9abcdef")
+    part.append(part.runs.first, b"4567", b"8", b"9abcdef")
     assert Path(part.path).read_bytes() == b"0123456789abcdef"
 
 

@@ -21,6 +21,7 @@ SEED = 4
 RATE = 8 << 20
 CHECKPOINT_INTERVAL = 2
 GATHERED = 1 << 20
+SIZE = 5 * CHECKPOINT_INTERVAL * RATE // 2
 
 
 async def test_kills_at_any_moment_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
@@ -44,23 +45,38 @@ async def test_kills_before_and_after_each_sync_rename_and_commit_lose_nothing(t
 
 
 async def test_a_kill_costs_at_most_two_seconds_of_a_transfer(tmp_path: Path) -> None:
-    """With the settings that everybody has."""
-    size = 5 * CHECKPOINT_INTERVAL * RATE // 2
-    async with CountingOrigin() as origin, Nursery() as nursery, Service(tmp_path, nursery) as service:
-        file = origin.file("/large", size=size, rate=RATE)
-        job = await service.create(origin.url("/large"))
-        for share in (2, 3):
-            landed = size * share // 4
-            await service.until(job, lambda seen, landed=landed: seen["progress"]["bytes_transferred"] >= landed)  # type: ignore[misc]
-            await service.kill()
-            assert origin.cut()
-            await service.start()
-        await service.wait(job, "TRANSFERRED")
-        await service.act(job, "complete")
-        assert Path(service.target("/large")).read_bytes() == file.content.read()
-        again = sent_again(origin.fetches, {"/large": Served("/large", Content(0, size))})
+    """By one connection, with the settings that everybody has."""
+    alone = {"BITSD_TRANSFER__CONNECTIONS_PER_FILE": "1"}
+    async with CountingOrigin() as origin, Nursery() as nursery, Service(tmp_path, nursery, **alone) as service:
+        await _killed_twice(origin, service, rate=RATE)
+        again = sent_again(origin.fetches, {"/large": Served("/large", Content(0, SIZE))})
     assert [one.is_by_kill for one in again] == [True, True]
     assert max(one.size for one in again) <= CHECKPOINT_INTERVAL * RATE + GATHERED + campaign.ON_THE_WAY
+
+
+async def test_a_kill_costs_no_more_when_a_file_comes_over_several_connections(tmp_path: Path) -> None:
+    batch = 2 << 20
+    several = {"BITSD_TRANSFER__CONNECTIONS_PER_FILE": "4", "BITSD_TRANSFER__SPLIT_SIZE": "0", "SYNC_SIZE": str(batch)}
+    async with CountingOrigin() as origin, Nursery() as nursery, Service(tmp_path, nursery, **several) as service:
+        await _killed_twice(origin, service, rate=RATE // 4)
+        again = sum(fetch.sent for fetch in origin.fetches) - SIZE
+        beyond = len(origin.fetches) * campaign.ON_THE_WAY  # what was sent when a connection had brought its part
+    assert len(origin.fetches) >= 3 * 4
+    assert again <= 2 * (2 * batch + GATHERED) + beyond
+
+
+async def _killed_twice(origin: CountingOrigin, service: Service, *, rate: int) -> None:
+    file = origin.file("/large", size=SIZE, rate=rate)
+    job = await service.create(origin.url("/large"))
+    for share in (2, 3):
+        landed = SIZE * share // 4
+        await service.until(job, lambda seen, landed=landed: seen["progress"]["bytes_transferred"] >= landed)  # type: ignore[misc]
+        await service.kill()
+        assert origin.cut()
+        await service.start()
+    await service.wait(job, "TRANSFERRED")
+    await service.act(job, "complete")
+    assert Path(service.target("/large")).read_bytes() == file.content.read()
 
 
 @pytest.mark.parametrize("crash_at", ["commit:before:2", "rename:after:1"])

@@ -115,9 +115,9 @@ class Sequence(dict[str, Script]):
         return script
 
 
-async def fetch(folder: Path, scripts: Sequence, options: Options) -> bytes | TransferError:
+async def fetch(folder: Path, scripts: Sequence, options: Options, ways: Options) -> bytes | TransferError:
     """What is published, or the last failure: the service would try for ever, this stops after some honest replies."""
-    fast = Settings(stall_timeout=5.0, connect_timeout=5.0, checkpoint_interval=0.01, chunk_size=16_384)
+    fast = Settings(stall_timeout=5.0, connect_timeout=5.0, checkpoint_interval=0.01, chunk_size=16_384, **ways)
     source, attempts = HttpSource(fast), len(scripts.faults) + 2
     failure: TransferError | None = None
     with ThreadPoolExecutor(2) as executor:
@@ -140,14 +140,16 @@ async def fetch(folder: Path, scripts: Sequence, options: Options) -> bytes | Tr
 
 
 KINDS = st.sampled_from(["plain", "ranges", "digest", "unvalidated"])
+WAYS = st.fixed_dictionaries({"take_over_size": st.sampled_from([-1, 0]), "split_size": st.sampled_from([0, 1 << 20])})
+"""How bodies are read, and whether by several connections."""
 RANGES = (ByteRange(900, 90), ByteRange(100, 100))
 
 
 @pytest.mark.timeout(400)
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(st.lists(FAULTS, max_size=6), SIZES, VALIDATORS, KINDS)
+@given(st.lists(FAULTS, max_size=6), SIZES, VALIDATORS, KINDS, WAYS)
 def test_what_is_published_is_always_one_version(
-    faults: list[Fault], size: int, validators: Options, kind: str
+    faults: list[Fault], size: int, validators: Options, kind: str, ways: Options
 ) -> None:
     least = 1000 if kind == "ranges" else 0
     scripts = Sequence(deque(faults), max(least, size), validators, least)
@@ -160,7 +162,7 @@ def test_what_is_published_is_always_one_version(
     elif kind == "unvalidated":
         options["may_resume_unvalidated"] = True
     with TemporaryDirectory() as folder:
-        found = asyncio.run(fetch(Path(folder), scripts, options))
+        found = asyncio.run(fetch(Path(folder), scripts, options, ways))
     if kind == "digest":
         if scripts.versions[-1].digest() == first.digest() or isinstance(found, bytes):
             assert found == first.read()

@@ -29,6 +29,8 @@ DEFAULTS: dict[str, dict[str, object]] = {
     },
     "transfer": {
         "connections_per_job": 4,
+        "connections_per_file": 8,
+        "split_size": 16_777_216,
         "connections_per_host": 0,
         "connect_timeout": 15,
         "stall_timeout": 30,

@@ -12,6 +12,7 @@ from tests.builders import a_file, a_job
 @dataclass
 class Count:
     transferred: int = 0
+    readable: int = 0
 
 
 def a_running_job(size: int | None = 100, recorded: int = 0) -> Job:

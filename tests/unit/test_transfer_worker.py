@@ -22,7 +22,7 @@ from transfer.errors import (
     UnexpectedSizeError,
 )
 from transfer.fake import Drop, FakeReply, FakeSource, Hold, Stall
-from transfer.request import ByteRange, RemoteFile, Settings, Validators
+from transfer.request import ByteRange, Piece, RemoteFile, Settings, Validators
 from transfer.segments import Span
 
 KNOWN = Validators('"v1"', None, 10)
@@ -192,7 +192,7 @@ async def test_a_second_cancel_does_not_cut_the_first_ones_work(rig: Rig) -> Non
     rig.play(whole([b"0123", hold], 10))
     is_recording, may_go = asyncio.Event(), asyncio.Event()
 
-    async def slow(offset: int, checksum: int, mtime: int) -> None:
+    async def slow(offset: int, checksum: int, mtime: int, pieces: tuple[Piece, ...]) -> None:
         is_recording.set()
         await may_go.wait()
         rig.observer.synced_at.append(offset)
@@ -217,7 +217,7 @@ async def test_bytes_are_synced_and_reported_while_the_body_still_flows(rig: Rig
     rig.play(whole([b"0123", hold, b"456789"], 10))
     is_synced = asyncio.Event()
 
-    async def noticed(offset: int, checksum: int, mtime: int) -> None:
+    async def noticed(offset: int, checksum: int, mtime: int, pieces: tuple[Piece, ...]) -> None:
         rig.observer.synced_at.append(offset)
         is_synced.set()
 
@@ -246,7 +246,7 @@ async def test_a_sync_of_the_old_version_is_never_reported_after_the_restart(rig
     is_recording, may_go = asyncio.Event(), asyncio.Event()
     told: list[str] = []
 
-    async def slow(offset: int, checksum: int, mtime: int) -> None:
+    async def slow(offset: int, checksum: int, mtime: int, pieces: tuple[Piece, ...]) -> None:
         is_recording.set()
         await may_go.wait()
         told.append(f"synced {offset}")
@@ -271,7 +271,7 @@ async def test_a_failing_record_ends_the_transfer_with_that_failure(rig: Rig) ->
     rig.hasten(checkpoint_interval=0.001, chunk_size=1)
     rig.play(whole([b"0123456789", Hold()], 10))
 
-    async def broken(offset: int, checksum: int, mtime: int) -> None:
+    async def broken(offset: int, checksum: int, mtime: int, pieces: tuple[Piece, ...]) -> None:
         raise LookupError
 
     rig.observer.synced = broken  # type: ignore[method-assign]
