@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEED ?= 1
+# Minutes each, mostly of waiting, and indifferent to what else runs: two at a time.
+LONG := tests/acceptance/test_corpus.py tests/kills tests/powercut tests/stateful
 
 .PHONY: demo test torture bench bench-faults docs lock clean
 
@@ -15,7 +17,8 @@ test: $(READY) nginx fuse
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal $(LONG)
+	$(BIN)/pytest $(LONG:%=--ignore=%)
 
 # Hundreds of kills and power cuts, and long random lives of the queue; prints its figures. About half an hour.
 torture: $(READY) fuse

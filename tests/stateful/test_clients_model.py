@@ -212,9 +212,13 @@ class ClientsMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([7.0, 21.0, 70.0, 4_000.0, 400_000.0]))
     def time_passes(self, seconds: float) -> None:
         self.lives.run(self.clear_of_timers(seconds))
-        self.conclude([], {name for name, job in self.world.jobs.items() if job.state == "TRANSIENT_ERROR"})
+        self.conclude([], self.waiting())
         if seconds >= 4_000:
             self.check_leftovers_were_retried()
+
+    def waiting(self) -> set[str]:
+        """Jobs whose retry may come as time passes."""
+        return {name for name, job in self.world.jobs.items() if job.state == "TRANSIENT_ERROR"}
 
     async def clear_of_timers(self, seconds: float = 0.0) -> None:
         """Let time go by until it is clear for every timer whether it has gone off."""
@@ -250,7 +254,8 @@ class ClientsMachine(RuleBasedStateMachine):
         calls = self.lives.run(work())
         begun = {"complete", "cancel"}  # their intent may be on record
         left = [replace(call, answer=None) if call.answer == "STORE_FULL" else call for call in calls]
-        self.conclude([call for call in left if call.answer or call.operation.verb in begun])
+        left = [call for call in left if call.answer or call.operation.verb in begun]
+        self.conclude(left, self.waiting())
 
     @rule(plans=st.lists(PLANS, max_size=2), is_slow=st.booleans())
     def restart(self, plans: list[Plan], is_slow: bool) -> None:

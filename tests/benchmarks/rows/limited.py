@@ -11,8 +11,8 @@ from tests.benchmarks.service import running_service
 from tests.benchmarks.sources import MIB, Source, served, served_together
 
 RATE = 10 * MIB
-SIXTEEN: dict[str, str] = {}
-"""The setting that lets bitsd have 16 connections for one file: it has no segments yet."""
+SIXTEEN = {"BITSD_TRANSFER__CONNECTIONS_PER_FILE": "16"}
+"""As many connections for one file as aria2 may have."""
 ARIA2 = "aria2c -x16"
 
 
