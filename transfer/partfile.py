@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 CLOSED = -1
 MOST_PIECES = os.sysconf("SC_IOV_MAX")
+KEPT_IN_MEMORY = 64 << 20
+"""Bytes of a file; of a larger one the page cache keeps nothing that is on the disk (docs/decisions/0014)."""
 PROOF_SIZE = 4 << 20
 """Bytes that are read back at a time."""
 
@@ -176,6 +178,9 @@ class PartFile:
         if not self._is_name_synced:
             directory.sync(os.path.dirname(self.path))
             self._is_name_synced = True
+        if self.runs.size > KEPT_IN_MEMORY:
+            with suppress(OSError):  # advice, which not every file system takes
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         return mtime
 
 

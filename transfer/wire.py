@@ -129,12 +129,20 @@ class _Deciphered:
         self._raw = memoryview(bytearray(CIPHERED))
 
     def recv_into(self, buffer: memoryview) -> int:
-        """As socket.recv_into."""
+        """As socket.recv_into, but for its eagerness: the buffer is filled from what has been read from the socket."""
+        filled, size, read = 0, len(buffer), self._stream.read
         while True:
             try:
-                return int(self._stream.read(len(buffer), buffer))
-            except ssl.SSLWantReadError:
-                pass
+                while filled < size:  # record by record
+                    count = read(size, buffer[filled:])
+                    if not count:
+                        return filled
+                    filled += count
+            except ssl.SSLError as error:
+                if not filled and not isinstance(error, ssl.SSLWantReadError):
+                    raise
+            if filled:
+                return filled
             if self._stream.outgoing.pending:  # an answer to a change of keys (RFC 8446 §4.6.3)
                 self._connection.send(self._stream.outgoing.read())
             count = self._connection.recv_into(self._raw)

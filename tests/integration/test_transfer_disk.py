@@ -17,7 +17,7 @@ from jobqueue.job import Owner
 from tests.acceptance.raw import public_home
 from tests.disk import OTHER_USER, SIZE, Disk, small_disk
 from tests.transfer_rig import Rig, part_of, whole
-from transfer import space
+from transfer import partfile, space
 from transfer.errors import LocalFileError
 from transfer.fake import FakeSource
 from transfer.partfile import PartFile, part_file
@@ -139,6 +139,36 @@ async def test_a_file_system_that_does_not_say_what_is_free_is_taken_at_its_writ
     monkeypatch.setattr(os, "fstatvfs", lambda _number: os.statvfs_result((0,) * 10))
     await part.reserve(ROOM)
     assert taken(part) >= ROOM
+
+
+@pytest.mark.parametrize("code", [0, errno.EOPNOTSUPP])
+async def test_of_a_large_file_nothing_that_is_on_the_disk_stays_in_memory(
+    part: PartFile, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    done: list[str] = []
+
+    def advised(number: int, start: int, length: int, advice: int) -> None:
+        done.append("dropped")
+        assert (os.readlink(f"/proc/self/fd/{number}"), start, length) == (part.path, 0, 0)
+        assert advice == os.POSIX_FADV_DONTNEED
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    whole = os.fsync
+
+    def synced(number: int) -> None:
+        done.append("synced")
+        whole(number)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "posix_fadvise", advised)
+    monkeypatch.setattr(partfile, "KEPT_IN_MEMORY", 6)
+    await part.sync()
+    assert "dropped" not in done  # it has four bytes
+    part.append(part.runs.first, b"456")
+    done.clear()
+    await part.sync()
+    assert done == ["synced", "dropped"]
 
 
 async def test_a_reservation_that_a_signal_interrupts_is_taken_up_again(
