@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SEED ?= 1
-# Minutes each, mostly of waiting, and indifferent to what else runs: two at a time.
-LONG := tests/acceptance/test_corpus.py tests/kills tests/powercut tests/stateful
+# Mostly waiting, and indifferent to what else runs: two at a time. The others measure, or keep both processors busy.
+WAITING := tests/acceptance tests/kills tests/powercut tests/stateful
+ALONE := $(addprefix tests/acceptance/test_,crowd.py capacity.py extremes.py)
 
 .PHONY: demo test torture bench bench-faults docs lock clean
 
@@ -17,8 +18,9 @@ test: $(READY) nginx fuse
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal $(LONG)
-	$(BIN)/pytest $(LONG:%=--ignore=%)
+	$(BIN)/pytest -n 2 --dist worksteal $(WAITING) $(ALONE:%=--ignore=%)
+	$(BIN)/pytest $(ALONE)
+	$(BIN)/pytest $(WAITING:%=--ignore=%)
 
 # Hundreds of kills and power cuts, and long random lives of the queue; prints its figures. About half an hour.
 torture: $(READY) fuse

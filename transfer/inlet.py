@@ -12,7 +12,6 @@ from functools import partial
 from transfer.claims import Claim
 from transfer.partfile import PartFile, on_executor
 from transfer.pump import BLOCK, TURN, Pump, Update
-from transfer.request import Settings
 from transfer.runs import Run
 from transfer.shield import to_the_end
 from transfer.source import Wire
@@ -32,7 +31,8 @@ class Inlet:
         run: Run,
         *,
         executor: Executor,
-        settings: Settings,
+        chunk_size: int,
+        stall_timeout: float,
         digest: Update | None,
         count: Callable[[int], None],
         room: Callable[[], int],
@@ -41,7 +41,8 @@ class Inlet:
         self.run = run
         self._part = part
         self._executor = executor
-        self._settings = settings
+        self._chunk_size = chunk_size
+        self._stall_timeout = stall_timeout
         self._digest = digest
         self._count = count
         self._room = room
@@ -61,7 +62,7 @@ class Inlet:
         """Take the next bytes; they are written once there are enough of them, or when they have waited long enough."""
         self._pending.append(chunk)
         self._gathered += len(chunk)
-        if self._gathered >= self._settings.chunk_size or self._loop.time() - self._flushed_at >= LONGEST_GATHERING:
+        if self._gathered >= self._chunk_size or self._loop.time() - self._flushed_at >= LONGEST_GATHERING:
             await self.flush()
             await self._hold_back()
 
@@ -98,7 +99,7 @@ class Inlet:
         try:
             while claim.left and not wire.is_ended:
                 wire.left = claim.left
-                await wire.more(self._settings.stall_timeout)
+                await wire.more(self._stall_timeout)
                 async with self._writing:
                     await to_the_end(self._turn(pump, wire, claim))
                 await self._hold_back()

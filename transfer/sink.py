@@ -5,10 +5,9 @@ a restart. How bytes get into the file is inlet.py. Refuses to know requests and
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 from transfer.claims import Claim
@@ -185,7 +184,8 @@ class Sink:
             self._part,
             self._part.runs.open(at),
             executor=self._executor,
-            settings=replace(self._settings, chunk_size=chunk_size),
+            chunk_size=chunk_size,
+            stall_timeout=self._settings.stall_timeout,
             digest=digest,
             count=self._count,
             room=self._room,
@@ -253,7 +253,8 @@ class Sink:
 
     async def sync(self) -> None:
         """Bring all written bytes to the disk, then report them."""
-        await to_the_end(self._sync())
+        if self._unsynced or self._syncing.locked():
+            await to_the_end(self._sync())
 
     async def finish(self) -> None:
         """The file is whole: bring it to the disk, and its name even if it is empty. The caller reports its end."""
@@ -297,21 +298,32 @@ class Sink:
         self._synced = sum(piece.length for piece in written)
         return written
 
-    async def checkpoints(self) -> None:
-        """Until cancelled: write what came before the server went silent, and sync every `checkpoint_interval` seconds
+    @contextmanager
+    def checkpoints(self, group: asyncio.TaskGroup) -> Iterator[None]:
+        """During the block: write what came before the server went silent, and sync every `checkpoint_interval` seconds
         or `sync_size` bytes. All transfers do so at the same moments: what they report then shares a commit.
         """
-        interval = self._settings.checkpoint_interval
-        due = self._next_checkpoint()
+        tasks: list[asyncio.Task[None]] = []
+        pause, due = min(self._settings.checkpoint_interval, LONGEST_GATHERING), self._next_checkpoint()
+        # most files are here before it is time for the first: a timer costs less than a task
+        timer = self._loop.call_later(pause, lambda: tasks.append(group.create_task(self._checkpoints(pause, due))))
+        try:
+            yield
+        finally:
+            timer.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _checkpoints(self, pause: float, due: float) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(interval, LONGEST_GATHERING)):
-                    await self._is_much_unsynced.wait()
             await self.flush()
             await self._observer.lasts()
             if self._is_much_unsynced.is_set() or self._loop.time() >= due:
                 await self.sync()
                 due = self._next_checkpoint()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._is_much_unsynced.wait()
 
     def _next_checkpoint(self) -> float:
         interval = self._settings.checkpoint_interval

@@ -82,12 +82,10 @@ async def transfer(
 async def _with_checkpoints(attempt: "_Attempt", sink: Sink) -> int:
     try:
         async with asyncio.TaskGroup() as group:
-            checkpoints = group.create_task(sink.checkpoints())
-            size = await attempt.run()
-            checkpoints.cancel()
+            with sink.checkpoints(group):
+                return await attempt.run()
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
-    return size
 
 
 class _Attempt:
