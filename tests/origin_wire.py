@@ -40,7 +40,9 @@ class Wire:
 
     def break_off(self, how: Literal["close", "reset", "truncate"]) -> None:
         """End the connection: in good order, by RST, or below TLS without its end."""
-        connection: socket.socket = self._writer.get_extra_info("socket")
+        connection: socket.socket | None = self._writer.get_extra_info("socket")
+        if connection is None:  # the client was quicker: over TLS, its end takes the socket away at once
+            raise ConnectionResetError
         match how:
             case "close":
                 self._writer.close()
