@@ -11,10 +11,11 @@ import os
 import platform
 import pwd
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 from jobqueue.job import Owner
+from transfer.crew import Crew
 
 T = TypeVar("T")
 THREADS_PER_OWNER = 8
@@ -28,9 +29,9 @@ class Executors:
     """Hands out the pool on which every local file operation of an owner's jobs runs."""
 
     def __init__(self) -> None:
-        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._pools: dict[int, Crew] = {}
 
-    def of(self, owner: Owner) -> ThreadPoolExecutor:
+    def of(self, owner: Owner) -> Crew:
         """The owner's pool; its threads start when they are needed."""
         pool = self._pools.get(owner.uid)
         if pool is None:
@@ -46,7 +47,7 @@ class Executors:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Pool(ThreadPoolExecutor):
+class _Pool(Crew):
     """Without a new thread to be had, those that are there do the work; with none, OSError EAGAIN."""
 
     def submit(self, work: Callable[..., T], /, *args: object, **kwargs: object) -> "Future[T]":

@@ -5,7 +5,6 @@ async def test_x(rig: Rig): await rig.fetch(url); assert rig.data() == ...
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from crc32c import crc32c
 
+from transfer.crew import Crew
 from transfer.fake import FakeReply, FakeSource
 from transfer.http import HttpSource
 from transfer.request import (
@@ -61,7 +61,7 @@ class Recorder:
 class Rig:
     """Runs transfers into `part` one after another, each continuing where the record says the last one stopped."""
 
-    def __init__(self, folder: Path, source: Source, executor: ThreadPoolExecutor, settings: Settings) -> None:
+    def __init__(self, folder: Path, source: Source, executor: Crew, settings: Settings) -> None:
         self.part = folder / ".BITtest.tmp"
         self.source = source
         self.settings = settings
@@ -116,7 +116,7 @@ async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[R
     """Over real HTTP, by both ways of a body, with a stall timeout that a test can wait for."""
     settings = Settings(stall_timeout=0.3, connect_timeout=0.3, take_over_size=request.param)
     source = HttpSource(settings)
-    with ThreadPoolExecutor(4) as executor:
+    with Crew(4) as executor:
         yield Rig(tmp_path, source, executor, settings)
     await source.close()
 

@@ -10,15 +10,17 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from crc32c import crc32c
 
 from transfer import directory, space
+from transfer.crew import Crew, Turn
 from transfer.errors import LocalFileError
 from transfer.opening import Opening
 from transfer.request import PartRecord
@@ -31,6 +33,8 @@ CLOSED = -1
 MOST_PIECES = os.sysconf("SC_IOV_MAX")
 KEPT_IN_MEMORY = 64 << 20
 """Bytes of a file; of a larger one the page cache keeps nothing that is on the disk (docs/decisions/0014)."""
+SMALL = 1 << 20
+"""Bytes of a file whose end may wait for that of others, and they for it."""
 PROOF_SIZE = 4 << 20
 """Bytes that are read back at a time."""
 
@@ -47,7 +51,7 @@ def local_failure(verb: str, path: str) -> Iterator[None]:
 class PartFile:
     """A temporary file; bytes go to the end of one of its `runs`."""
 
-    def __init__(self, path: str, opening: Opening, executor: Executor) -> None:
+    def __init__(self, path: str, opening: Opening, executor: Crew) -> None:
         self.path = path
         self.runs = Runs()
         self._opening = opening
@@ -57,9 +61,10 @@ class PartFile:
 
     async def open(self) -> None:
         with local_failure("open", self.path):
-            await on_executor(self._executor, self._open)
+            await to_the_end(self._executor.share(self._open))
 
-    def _open(self) -> None:
+    def _open(self, _turn: Turn) -> Generator[None, None, None]:
+        yield from ()
         self._descriptor = self._opening.open(self.path)
 
     async def close(self) -> None:
@@ -142,13 +147,25 @@ class PartFile:
             return await on_executor(self._executor, self._sync)
 
     async def finish(self, run: Run, pieces: Sequence[bytes]) -> int:
-        """The last bytes, then as `sync`, and it is closed: a small file costs one turn of a thread."""
-        return await on_executor(self._executor, lambda: self._finish(run, pieces))
+        """The last bytes, then as `sync`, and it is closed: small files share the turn of a thread."""
+        if run.end + sum(map(len, pieces)) > SMALL:
+            return await on_executor(self._executor, lambda: self._finish(run, pieces))
+        return await to_the_end(self._executor.share(partial(self._finish_together, run, pieces)))
 
     def _finish(self, run: Run, pieces: Sequence[bytes]) -> int:
         self.append(run, *pieces)
         with local_failure("sync", self.path):
             mtime = self._sync()
+        self._close()
+        return mtime
+
+    def _finish_together(self, run: Run, pieces: Sequence[bytes], turn: Turn) -> Generator[None, None, int]:
+        """All write before the first syncs: then most of what it waits for was done for all of them."""
+        self.append(run, *pieces)
+        self._give_to_disk()
+        yield
+        with local_failure("sync", self.path):
+            mtime = self._sync(turn)
         self._close()
         return mtime
 
@@ -173,15 +190,19 @@ class PartFile:
             start += count
         return so_far
 
-    def _sync(self) -> int:
+    def _sync(self, turn: Turn | None = None) -> int:
         mtime = _sync_stamped(self._descriptor)
         if not self._is_name_synced:
-            directory.sync(os.path.dirname(self.path))
+            (turn or Turn()).once(directory.sync, os.path.dirname(self.path))
             self._is_name_synced = True
         if self.runs.size > KEPT_IN_MEMORY:
-            with suppress(OSError):  # advice, which not every file system takes
-                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            self._give_to_disk()
         return mtime
+
+    def _give_to_disk(self) -> None:
+        """What is not there yet begins to be written to it, what is there need not be kept in memory."""
+        with suppress(OSError):  # advice, which not every file system takes
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _sync_stamped(number: int) -> int:
@@ -209,7 +230,7 @@ def checksum(number: int, offset: int, length: int, before: int) -> tuple[int, i
 
 @asynccontextmanager
 async def part_file(
-    path: str, record: PartRecord, *, executor: Executor, make_dirs: bool = False
+    path: str, record: PartRecord, *, executor: Crew, make_dirs: bool = False
 ) -> AsyncIterator[PartFile]:
     """The temporary file at `path`, open for the block's duration. Raises LocalFileError; of several the first."""
     async with _open(path, Opening(record, make_dirs=make_dirs), executor) as part:
@@ -221,7 +242,7 @@ async def part_file(
 
 
 @asynccontextmanager
-async def _open(path: str, opening: Opening, executor: Executor) -> AsyncIterator[PartFile]:
+async def _open(path: str, opening: Opening, executor: Crew) -> AsyncIterator[PartFile]:
     part = PartFile(path, opening, executor)
     try:
         await part.open()

@@ -5,6 +5,7 @@ Owns that one promise; used where stopping half way would leave the file and wha
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,14 +14,12 @@ T = TypeVar("T")
 async def to_the_end(work: Awaitable[T]) -> T:
     """The result of `work`; a cancellation that arrives meanwhile is raised after `work` has ended."""
     task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as cancel:
-            cancelled = cancel
-    if cancelled is None:
-        return task.result()
-    if not task.cancelled():
-        task.exception()  # seen, so that asyncio does not complain; a cancelled transfer reports nothing
-    raise cancelled
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):  # one more of them changes nothing
+                await asyncio.wait((task,))
+        if not task.cancelled():
+            task.exception()  # seen, so that asyncio does not complain; a cancelled transfer reports nothing
+        raise

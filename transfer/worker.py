@@ -6,10 +6,10 @@ bytes are of one version (proof.py), and how they reach the disk (sink.py, partf
 """
 
 import asyncio
-from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from transfer.crew import Crew
 from transfer.errors import (
     BadReplyError,
     ConnectionLostError,
@@ -46,7 +46,7 @@ async def transfer(
     request: TransferRequest,
     *,
     source: Source,
-    executor: Executor,
+    executor: Crew,
     settings: Settings,
     observer: Observer,
     progress: Progress,

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.acceptance.raw import public_home
 from tests.disk import OTHER_USER, SIZE, Disk, small_disk
 from tests.transfer_rig import Rig, part_of, whole
 from transfer import partfile, space
+from transfer.crew import Crew
 from transfer.errors import LocalFileError
 from transfer.fake import FakeSource
 from transfer.partfile import PartFile, part_file
@@ -31,13 +31,13 @@ LINES = [b"%07d\n" % number * (SIZE // 64) for number in range(16)]
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    with ThreadPoolExecutor(4) as executor:
+    with Crew(4) as executor:
         yield Rig(tmp_path, FakeSource([]), executor, Settings())
 
 
 @pytest.fixture
 async def part(tmp_path: Path) -> AsyncIterator[PartFile]:
-    with ThreadPoolExecutor(4) as executor:
+    with Crew(4) as executor:
         async with part_file(str(tmp_path / "part"), PartRecord(), executor=executor) as opened:
             opened.append(opened.runs.first, b"0123")
             yield opened
@@ -71,7 +71,7 @@ async def test_room_that_is_taken_is_there_for_the_next_attempt(
 ) -> None:
     await part.reserve(ROOM)
     monkeypatch.setattr(os, "fstatvfs", lambda _number: nothing_free())
-    with ThreadPoolExecutor(1) as executor:
+    with Crew(1) as executor:
         record = PartRecord(4, os.stat(part.path).st_ino, checksum=part.runs.first.tail[1])
         async with part_file(part.path, record, executor=executor) as again:
             await again.reserve(ROOM)

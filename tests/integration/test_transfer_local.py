@@ -4,12 +4,12 @@ import errno
 import os
 import shutil
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.transfer_rig import Rig, part_of, whole
+from transfer.crew import Crew
 from transfer.errors import LocalFileError
 from transfer.fake import FakeSource
 from transfer.publishing import discard, publish
@@ -20,7 +20,7 @@ KNOWN = Validators('"v1"', None, 10)
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    with ThreadPoolExecutor(4) as executor:
+    with Crew(4) as executor:
         yield Rig(tmp_path, FakeSource([]), executor, Settings())
 
 

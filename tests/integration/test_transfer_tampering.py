@@ -5,7 +5,6 @@ import errno
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from jobqueue.job import Owner
 from tests.acceptance.raw import public_home
 from tests.disk import OTHER_USER
 from tests.transfer_rig import Rig, part_of, whole
+from transfer.crew import Crew
 from transfer.errors import LocalFileError
 from transfer.fake import Drop, FakeSource
 from transfer.publishing import publish
@@ -25,7 +25,7 @@ LAST_MODIFIED = "Wed, 01 Jan 2025 00:00:00 GMT"
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    with ThreadPoolExecutor(4) as executor:
+    with Crew(4) as executor:
         yield Rig(tmp_path, FakeSource([]), executor, Settings(reopen_limit=0))
 
 

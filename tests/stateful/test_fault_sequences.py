@@ -6,7 +6,6 @@ server is honest. The transfer is begun again after each failure, as the queue w
 
 import asyncio
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from tests.origin import Origin, Script
 from tests.origin_content import Body
 from tests.transfer_rig import Rig
+from transfer.crew import Crew
 from transfer.errors import DigestMismatchError, LocalFileError, TransferError
 from transfer.http import HttpSource
 from transfer.request import ByteRange, Settings
@@ -120,7 +120,7 @@ async def fetch(folder: Path, scripts: Sequence, options: Options, ways: Options
     fast = Settings(stall_timeout=5.0, connect_timeout=5.0, checkpoint_interval=0.01, chunk_size=16_384, **ways)
     source, attempts = HttpSource(fast), len(scripts.faults) + 2
     failure: TransferError | None = None
-    with ThreadPoolExecutor(2) as executor:
+    with Crew(2) as executor:
         rig = Rig(folder, source, executor, fast)
         try:
             async with Origin(scripts=scripts) as origin:

@@ -3,13 +3,13 @@
 import base64
 import hashlib
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.transfer_rig import Rig, part_of, whole
+from transfer.crew import Crew
 from transfer.errors import (
     ConnectFailedError,
     ConnectionLostError,
@@ -36,7 +36,7 @@ def field(data: bytes) -> str:
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    with ThreadPoolExecutor(4) as executor:
+    with Crew(4) as executor:
         yield Rig(tmp_path, FakeSource([]), executor, Settings())
 
 

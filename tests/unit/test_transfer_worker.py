@@ -1,7 +1,6 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.transfer_rig import Rig, part_of, whole
+from transfer.crew import Crew
 from transfer.errors import (
     BadReplyError,
     ConnectFailedError,
@@ -30,7 +30,7 @@ KNOWN = Validators('"v1"', None, 10)
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    with ThreadPoolExecutor(4) as executor:
+    with Crew(4) as executor:
         yield Rig(tmp_path, FakeSource([]), executor, Settings())
 
 
