@@ -35,6 +35,16 @@ Work = Callable[[Turn], Generator[None, None, T]]
 """Blocking, and short. Where it yields, the other works of its turn come as far."""
 
 
+def at_once(work: Callable[[], T]) -> Work[T]:
+    """As a work of one stage."""
+
+    def stages(_turn: Turn) -> Generator[None, None, T]:
+        yield from ()
+        return work()
+
+    return stages
+
+
 class Crew(ThreadPoolExecutor):
     """An executor whose threads may be shared. `share` belongs to one event loop."""
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 from crc32c import crc32c
 
 from transfer import directory, space
-from transfer.crew import Crew, Turn
+from transfer.crew import Crew, Turn, at_once
 from transfer.errors import LocalFileError
 from transfer.opening import Opening
 from transfer.request import PartRecord
@@ -61,10 +61,9 @@ class PartFile:
 
     async def open(self) -> None:
         with local_failure("open", self.path):
-            await to_the_end(self._executor.share(self._open))
+            await to_the_end(self._executor.share(at_once(self._open)))
 
-    def _open(self, _turn: Turn) -> Generator[None, None, None]:
-        yield from ()
+    def _open(self) -> None:
         self._descriptor = self._opening.open(self.path)
 
     async def close(self) -> None:

@@ -37,6 +37,8 @@ from jobqueue.transaction import JobQuery as RowQuery
 PAGE = 500
 """Jobs whose documents are made at a time: a long list needs no memory to speak of."""
 MAX_KEY = 255
+FEW = 16
+"""Files of a job whose directories are looked at in no time."""
 WAITED = 100
 """Events of a job that a wait passes over at a time."""
 
@@ -73,7 +75,8 @@ async def checked_files(
 
 async def _check_destinations(call: Call, owner: Owner, files: Sequence[File]) -> None:
     if files:
-        await call.as_owner(owner, lambda: check_destinations(files, set()))
+        run = call.shortly_as_owner if len(files) <= FEW else call.as_owner
+        await run(owner, lambda: check_destinations(files, set()))
 
 
 def check_may_log_in(call: Call, job: Job, credentials: Sequence[Credential]) -> None:
