@@ -2,8 +2,10 @@
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 
+@lru_cache(maxsize=64)  # every reply of a second says the same
 def parse_http_date(text: str) -> float | None:
     """Seconds since the epoch, or None when `text` is not a date."""
     try:

@@ -6,7 +6,7 @@ shown or stored; the memory is lost with the process.
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from transfer.auth import Challenge, answer, choose, parse
@@ -93,14 +93,16 @@ class Dialogue:
         return has_sent_password and challenge.scheme == "basic"
 
 
-def for_server(credentials: Iterable[Credential], url: str, named: str) -> tuple[Credential, ...]:
+def for_server(credentials: Collection[Credential], url: str, named: str) -> tuple[Credential, ...]:
     """Those that may go to the server of `url`, when the owner named `named`; those for just this origin first."""
+    if not credentials:
+        return ()
     here = origin_of(url)
     is_home = here == origin_of(named)
     return _eligible(credentials, "SERVER", here, is_general_meant=is_home)
 
 
-def for_proxy(credentials: Iterable[Credential], proxy: str) -> tuple[Credential, ...]:
+def for_proxy(credentials: Collection[Credential], proxy: str) -> tuple[Credential, ...]:
     """Those that may go to that proxy."""
     return _eligible(credentials, "PROXY", origin_of(proxy), is_general_meant=True)
 

@@ -62,7 +62,7 @@ class Inlet:
         """Take the next bytes; they are written once there are enough of them, or when they have waited long enough."""
         self._pending.append(chunk)
         self._gathered += len(chunk)
-        if self._gathered >= self._chunk_size or self._loop.time() - self._flushed_at >= LONGEST_GATHERING:
+        if self._gathered > self._chunk_size or self._loop.time() - self._flushed_at >= LONGEST_GATHERING:
             await self.flush()
             await self._hold_back()
 

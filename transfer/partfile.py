@@ -33,7 +33,7 @@ CLOSED = -1
 MOST_PIECES = os.sysconf("SC_IOV_MAX")
 KEPT_IN_MEMORY = 64 << 20
 """Bytes of a file; of a larger one the page cache keeps nothing that is on the disk (docs/decisions/0014)."""
-SMALL = 1 << 20
+SMALL = 128 << 10
 """Bytes of a file whose end may wait for that of others, and they for it."""
 PROOF_SIZE = 4 << 20
 """Bytes that are read back at a time."""

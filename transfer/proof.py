@@ -85,6 +85,8 @@ class Held:
 def terms_for(request: TransferRequest, url: str) -> Terms:
     """How to deal with the server of `url`: secrets go where they are meant for, and to the owner's own mirrors."""
     terms = request.terms
+    if url == request.urls[0]:
+        return terms
     headers = carried(terms.headers, request.urls[0], url)
     if url in request.urls:
         return replace(terms, headers=headers)

@@ -36,7 +36,7 @@ from transfer.sink import Sink
 from transfer.source import Ask, Head, Reply, Source
 from transfer.swarm import Swarm
 
-AT_ONCE = 64 << 10
+AT_ONCE = 1 << 20
 """Bytes of a file that is written as soon as there is room for it."""
 RESTART_LIMIT = 3
 """How often one attempt begins a file again before it calls the file a moving target."""
