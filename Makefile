@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What is compared with Debian's peers runs on Debian's Python, as the package does.
+DEBIAN := .venv-debian
+DEBIAN_PYTHON := $(firstword $(wildcard /usr/bin/python3.1[1-9]) $(PYTHON))
 SEED ?= 1
 # Mostly waiting, and indifferent to what else runs: two at a time. The others measure, or keep both processors busy.
 WAITING := tests/acceptance tests/kills tests/powercut tests/stateful
@@ -29,10 +32,10 @@ torture: $(READY) fuse
 	TORTURE_EXAMPLES=300 $(BIN)/pytest -s tests/stateful
 
 # bitsd beside its peers, row by row: writes docs/performance.md and its chart. About half an hour and 24 GiB of disk.
-# A few rows, nothing written: .venv/bin/python -m tests.benchmarks --only plain,tls --runs 3
-bench: $(READY) nginx peers
-	$(BIN)/pytest -m benchmark tests/benchmarks
-	$(BIN)/python -m tests.benchmarks --write
+# A few rows, nothing written: .venv-debian/bin/python -m tests.benchmarks --only plain,tls --runs 3
+bench: $(DEBIAN)/.ready nginx peers
+	$(DEBIAN)/bin/pytest -m benchmark tests/benchmarks
+	$(DEBIAN)/bin/python -m tests.benchmarks --write
 
 # Who publishes a wrong file? Writes docs/faults.md and the table in README.md; some minutes.
 bench-faults: $(READY) peers
@@ -48,13 +51,20 @@ lock:
 		--group dev pyproject.toml packaging/build.in -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .demo dist
+	rm -rf $(VENV) $(DEBIAN) .demo dist
 
 $(READY): pyproject.toml requirements.lock
-	$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); }
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
-	touch $@
+	$(call environment,$(PYTHON),$(VENV))
+
+$(DEBIAN)/.ready: pyproject.toml requirements.lock
+	$(call environment,$(DEBIAN_PYTHON),$(DEBIAN))
+
+define environment
+	$(1) -m venv $(2) || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -y -q python3-venv && $(1) -m venv $(2); }
+	$(2)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(2)/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $(2)/.ready
+endef
 
 # A real web server: Debian's, when we may install it. The demo does without; the tests of `make test` need it.
 .PHONY: nginx fuse peers
