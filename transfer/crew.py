@@ -33,58 +33,66 @@ class Turn:
 
 Work = Callable[[Turn], Generator[None, None, T]]
 """Blocking, and short. Where it yields, the other works of its turn come as far."""
-
-
-def at_once(work: Callable[[], T]) -> Work[T]:
-    """As a work of one stage."""
-
-    def stages(_turn: Turn) -> Generator[None, None, T]:
-        yield from ()
-        return work()
-
-    return stages
+Shared = tuple[Work[Any], "asyncio.Future[Any]"]
 
 
 class Crew(ThreadPoolExecutor):
-    """An executor whose threads may be shared. `share` belongs to one event loop."""
+    """An executor whose threads may be shared, by works of one event loop.
 
-    _waiting: "list[tuple[Work[Any], asyncio.Future[Any]]]"
-    _turn: object | None = None
+    The `place` of a shared work is the directory it is about. Others have turns of their own: their disk may hang, and
+    this one not. The result of a shared work is not to be cancelled.
+    """
 
-    def share(self, work: Work[T]) -> "asyncio.Future[T]":
-        """The result of `work`, which is done together with those that come at the same time; not to be cancelled."""
+    def __init__(
+        self, max_workers: int, thread_name_prefix: str = "", initializer: Callable[[], object] | None = None
+    ) -> None:
+        super().__init__(max_workers, thread_name_prefix, initializer)
+        self._waiting: dict[str, list[Shared]] = {}
+        """By place, while a turn is under way there: those who wait for its end."""
+
+    def share(self, place: str, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """The result of `work`, which is blocking, and short; done together with those that come at the same time."""
+
+        def whole(_turn: Turn) -> Generator[None, None, T]:
+            yield from ()
+            return work()
+
+        return self.share_stages(place, whole)
+
+    def share_stages(self, place: str, work: Work[T]) -> "asyncio.Future[T]":
+        """The same for a work of several stages."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        if self._turn is None:
-            self._begin([(work, future)])
+        if place in self._waiting:
+            self._waiting[place].append((work, future))
         else:
-            self._waiting.append((work, future))
+            self._begin(place, [(work, future)])
         return future
 
-    def _begin(self, group: "list[tuple[Work[Any], asyncio.Future[Any]]]") -> None:
-        loop, turn = asyncio.get_running_loop(), object()
-        self._turn, self._waiting = turn, []
+    def _begin(self, place: str, group: "list[Shared]") -> None:
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting[place] = []
         try:
             running = loop.run_in_executor(self, _do, [work for work, _ in group])
         except (OSError, RuntimeError) as error:  # no thread to be had, or no longer
-            self._turn = None
+            del self._waiting[place]
             for _, future in group:
                 future.set_exception(error)
             return
-        timer = loop.call_later(LONGEST_TURN, self._end, turn)
+        timer = loop.call_later(LONGEST_TURN, self._end, place, waiting)
 
         def deliver(done: "asyncio.Future[list[Outcome]]") -> None:
             timer.cancel()
             _deliver([future for _, future in group], done)
-            self._end(turn)
+            self._end(place, waiting)
 
         running.add_done_callback(deliver)
 
-    def _end(self, turn: object) -> None:
+    def _end(self, place: str, waiting: "list[Shared]") -> None:
         """Whoever has waited for this turn need wait no longer."""
-        if self._turn is turn:
-            self._turn = None
-            if self._waiting:
-                self._begin(self._waiting)
+        if self._waiting.get(place) is waiting:
+            del self._waiting[place]
+            if waiting:
+                self._begin(place, waiting)
 
 
 def _do(works: Sequence[Work[Any]]) -> list[Outcome]:
@@ -109,6 +117,10 @@ def _deliver(futures: "Sequence[asyncio.Future[Any]]", done: "asyncio.Future[lis
     if done.cancelled():  # the threads were sent home before they came to it
         for future in futures:
             future.cancel()
+        return
+    if (failure := done.exception()) is not None:  # the thread could not begin
+        for future in futures:
+            future.set_exception(failure)
         return
     for future, (result, error) in zip(futures, done.result(), strict=True):
         if error is None:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from crc32c import crc32c
 
 from transfer import directory, space
-from transfer.crew import Crew, Turn, at_once
+from transfer.crew import Crew, Turn
 from transfer.errors import LocalFileError
 from transfer.opening import Opening
 from transfer.request import PartRecord
@@ -61,7 +61,7 @@ class PartFile:
 
     async def open(self) -> None:
         with local_failure("open", self.path):
-            await to_the_end(self._executor.share(at_once(self._open)))
+            await to_the_end(self._executor.share(os.path.dirname(self.path), self._open))
 
     def _open(self) -> None:
         self._descriptor = self._opening.open(self.path)
@@ -149,7 +149,8 @@ class PartFile:
         """The last bytes, then as `sync`, and it is closed: small files share the turn of a thread."""
         if run.end + sum(map(len, pieces)) > SMALL:
             return await on_executor(self._executor, lambda: self._finish(run, pieces))
-        return await to_the_end(self._executor.share(partial(self._finish_together, run, pieces)))
+        work = partial(self._finish_together, run, pieces)
+        return await to_the_end(self._executor.share_stages(os.path.dirname(self.path), work))
 
     def _finish(self, run: Run, pieces: Sequence[bytes]) -> int:
         self.append(run, *pieces)

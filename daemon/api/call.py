@@ -20,7 +20,6 @@ from jobqueue.finish import Finisher
 from jobqueue.job import Job, Owner
 from jobqueue.queue import JobQueue
 from jobqueue.vault import Vault
-from transfer.crew import at_once
 
 M = TypeVar("M", bound=BaseModel)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -117,9 +116,9 @@ class Call:
         """Run blocking `work`, which may take its time, with the owner's rights."""
         return await asyncio.get_running_loop().run_in_executor(self.backend.executors.of(owner), work)
 
-    async def shortly_as_owner(self, owner: Owner, work: Callable[[], None]) -> None:
-        """As `as_owner`, in a turn that is shared with other calls: for a look at a file or two."""
-        await asyncio.shield(self.backend.executors.of(owner).share(at_once(work)))
+    async def shortly_as_owner(self, owner: Owner, place: str, work: Callable[[], T]) -> T:
+        """As `as_owner`, in a turn shared with other calls: for a look at a file or two in the directory `place`."""
+        return await asyncio.shield(self.backend.executors.of(owner).share(place, work))
 
 
 def encoded(document: Mapping[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from posixpath import dirname
 
 from aiohttp import web
 
@@ -38,7 +39,7 @@ PAGE = 500
 """Jobs whose documents are made at a time: a long list needs no memory to speak of."""
 MAX_KEY = 255
 FEW = 16
-"""Files of a job whose directories are looked at in no time."""
+"""Files in one directory that are looked at in no time."""
 WAITED = 100
 """Events of a job that a wait passes over at a time."""
 
@@ -74,9 +75,14 @@ async def checked_files(
 
 
 async def _check_destinations(call: Call, owner: Owner, files: Sequence[File]) -> None:
-    if files:
-        run = call.shortly_as_owner if len(files) <= FEW else call.as_owner
-        await run(owner, lambda: check_destinations(files, set()))
+    def look() -> None:
+        check_destinations(files, set())
+
+    folders = [*{dirname(file.local_name) for file in files}]
+    if len(folders) == 1 and len(files) <= FEW:
+        await call.shortly_as_owner(owner, folders[0], look)
+    elif files:
+        await call.as_owner(owner, look)
 
 
 def check_may_log_in(call: Call, job: Job, credentials: Sequence[Credential]) -> None:

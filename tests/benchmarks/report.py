@@ -157,8 +157,8 @@ The machine: {machine}.
 Versions: {versions}.
 
 Single rows: `.venv-debian/bin/python -m tests.benchmarks --only plain,tls --runs 3`; with `--write` they take the
-place of those in this
-document. The pure parts have micro-benchmarks, `pytest -m benchmark`, which `make bench` runs too.
+place of those in this document. The pure parts have micro-benchmarks, `pytest -m benchmark`, which `make bench` runs
+too.
 
 ## All figures
 
