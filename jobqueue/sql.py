@@ -29,14 +29,24 @@ class SqlTransaction:
     def __init__(self, connection: sqlite3.Connection, records: Records) -> None:
         self._db = connection
         self._records = records
+        self._meta: dict[str, str] = {}
+        """Set and not written yet: every change of a group sets the same few, and the last one counts."""
+
+    def flush(self) -> None:
+        """Write what is still to be written; the store does before it commits."""
+        for row in self._meta.items():
+            self._db.execute(sums.insert("meta", "INSERT OR REPLACE"), sums.with_sum(*row))
+        self._meta.clear()
 
     def attempt(self, work: Callable[[], T]) -> T:
         self._db.execute("SAVEPOINT attempt")
+        meta = dict(self._meta)
         try:
             result = work()
         except sqlite3.Error:
             raise  # the store gives up the whole transaction then
         except Exception:
+            self._meta = meta
             self._db.execute("ROLLBACK TO attempt")
             self._db.execute("RELEASE attempt")
             raise
@@ -247,11 +257,13 @@ class SqlTransaction:
         self._db.execute(sums.insert("requests"), sums.with_sum(*row))
 
     def meta(self, key: str) -> str | None:
+        if key in self._meta:
+            return self._meta[key]
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
-        self._db.execute(sums.insert("meta", "INSERT OR REPLACE"), sums.with_sum(key, value))
+        self._meta[key] = value
 
     def _number(self, statement: str, *values: object) -> Any:  # noqa: ANN401 - what SQLite gives
         return self._db.execute(statement, values).fetchone()[0]

@@ -150,9 +150,11 @@ class SqliteStore:
                 return results
             # this is the exception: a savepoint for each would double what a small work costs
             self._connection.execute("BEGIN IMMEDIATE")
+            transaction = SqlTransaction(self._connection, self._records)
             results = [self._outcome(work, transaction, in_savepoint=is_write) for work, is_write in group]
         reading = Reading(self._reading.commits + 1, transaction.last_seq())
         transaction.set_meta("commits", str(reading.commits))
+        transaction.flush()
         self._connection.execute("COMMIT")
         self._reading = reading
         self._mark.write(reading)
