@@ -133,7 +133,8 @@ Made by `make bench`. {met} of {total} demands are reached.
 {demands}
 
 A figure "to" a peer is a ratio within one round; the median, the least and the most of all rounds are shown. Less than
-1 is less time than the peer's, except for rates, of which more is better.
+1 is less time than the peer's, except for rates, of which more is better. Why some demands are not reached, with
+profiles: [decision 0020](decisions/0020-what-one-process-costs.md).
 
 ## How it was measured
 
