@@ -49,19 +49,17 @@ class Inlet:
         self._hold_back = hold_back
         self._pending: list[bytes] = []
         self._gathered = 0
+        self.position = run.end
+        """Where the next byte goes: `run` tells how far the thread that writes has come, which may be any moment's."""
         self._loop = asyncio.get_running_loop()
         self._flushed_at = self._loop.time()
         self._writing = asyncio.Lock()
-
-    @property
-    def position(self) -> int:
-        """Where the next byte goes."""
-        return self.run.end + self._gathered
 
     async def add(self, chunk: bytes) -> None:
         """Take the next bytes; they are written once there are enough of them, or when they have waited long enough."""
         self._pending.append(chunk)
         self._gathered += len(chunk)
+        self.position += len(chunk)
         if self._gathered > self._chunk_size or self._loop.time() - self._flushed_at >= LONGEST_GATHERING:
             await self.flush()
             await self._hold_back()
@@ -78,6 +76,7 @@ class Inlet:
         """What is gathered, for somebody else to write, or of no use."""
         async with self._writing:
             pieces, self._pending, self._gathered = self._pending, [], 0
+            self._settle()
             return pieces
 
     async def _write(self, pieces: Sequence[bytes]) -> None:
@@ -91,7 +90,12 @@ class Inlet:
             if hashing is not None:
                 await hashing
             self._gathered -= sum(map(len, pieces))
+            self._settle()
             self._count(self.run.end - before)
+
+    def _settle(self) -> None:
+        """Nobody is writing: what a failed write has not brought in is missing from here."""
+        self.position = self.run.end + self._gathered
 
     async def pump(self, wire: Wire, claim: Claim) -> None:
         """Take what `wire` brings, to the end of the claim or of the connection."""
@@ -114,5 +118,6 @@ class Inlet:
             if wire.left:
                 await pump.turn()
         finally:
+            self._settle()
             claim.reach(self.run.end)
             self._count(self.run.end - before)
