@@ -73,10 +73,9 @@ class Inlet:
             self._flushed_at = self._loop.time()
 
     async def take(self) -> Sequence[bytes]:
-        """What is gathered, for somebody else to write, or of no use."""
+        """What is gathered, for somebody else to write, who says with `settle` when that is done."""
         async with self._writing:
             pieces, self._pending, self._gathered = self._pending, [], 0
-            self._settle()
             return pieces
 
     async def _write(self, pieces: Sequence[bytes]) -> None:
@@ -90,11 +89,11 @@ class Inlet:
             if hashing is not None:
                 await hashing
             self._gathered -= sum(map(len, pieces))
-            self._settle()
+            self.settle()
             self._count(self.run.end - before)
 
-    def _settle(self) -> None:
-        """Nobody is writing: what a failed write has not brought in is missing from here."""
+    def settle(self) -> None:
+        """Nobody is writing: the next byte goes to where that has come, also when it failed."""
         self.position = self.run.end + self._gathered
 
     async def pump(self, wire: Wire, claim: Claim) -> None:
@@ -118,6 +117,6 @@ class Inlet:
             if wire.left:
                 await pump.turn()
         finally:
-            self._settle()
+            self.settle()
             claim.reach(self.run.end)
             self._count(self.run.end - before)

@@ -273,6 +273,8 @@ class Sink:
             self._is_sync_broken = run.end == whole  # else it was the writing that failed
             raise
         finally:
+            if self._main is not None:
+                self._main.settle()
             self._count(self._part.runs.size - before)
 
     async def _sync(self, *, is_last: bool = False) -> None:

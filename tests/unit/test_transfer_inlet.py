@@ -68,6 +68,18 @@ async def test_the_next_byte_goes_to_one_place_before_during_and_after_a_write(t
     assert inlet.position == 47
 
 
+async def test_somebody_else_writes_what_was_gathered(threads: ThreadPoolExecutor) -> None:
+    disk = SlowDisk()
+    disk.rest.set()
+    inlet = inlet_of(disk, threads)
+    await inlet.add(b"1234567")
+    pieces = await inlet.take()
+    assert inlet.position == 47
+    disk.append(inlet.run, *pieces)
+    inlet.settle()
+    assert inlet.position == 47
+
+
 async def test_after_a_failed_write_it_goes_to_where_that_has_come(threads: ThreadPoolExecutor) -> None:
     disk = SlowDisk(takes=3)
     disk.rest.set()
